@@ -1,0 +1,47 @@
+# `make demo` and `make test` need Python 3.11 or newer, pip and make; they install the rest into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help install demo test test-all check format clean
+
+help:
+	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
+	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
+	@echo "make test      lint, types and every test but the slow ones"
+	@echo "make test-all  the slow tests too"
+	@echo "make check     lint and types only"
+	@echo "make format    put the code into shape"
+	@echo "make clean     remove .venv and what demo and tests left"
+
+install: $(INSTALLED)
+
+# Made again when the pins change, reused otherwise.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Convoy needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (5.5 GB with torch's GPU libraries; a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@
+
+demo: install
+	@$(BIN)/convoy demo
+
+test: check
+	@$(BIN)/python -m pytest
+
+test-all: check
+	@$(BIN)/python -m pytest -m ''
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
