@@ -1,0 +1,73 @@
+"""Golden answers: pictures whose tensors and probabilities were recorded at export and must come out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.errors import GoldenMismatch, ManifestInvalid
+from bundle.folder import Folder
+from bundle.image import DEFAULT_LIMITS, decode
+from bundle.manifest import Artefact, BundleManifest, FileRecord, Golden
+from bundle.preprocess import Pixels, preprocess
+
+Run = Callable[[Pixels], NDArray[np.float32]]
+"""uint8 [N, H, W, 3] → float32 [N, K]."""
+
+GOLDEN_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.1}
+"""Largest allowed difference of a probability between the exporting machine and this one.
+
+Kernels differ between processors (fused multiply-add, VNNI); preprocessing does not, and is compared exactly.
+"""
+
+
+def check_golden(bundle: Folder[BundleManifest], artefact: Artefact, run: Run) -> float:
+    """Replay every golden picture; returns the largest difference of a probability.
+
+    Raises: GoldenMismatch when a pixel, a top-1 class or a probability (beyond GOLDEN_TOLERANCE) differs.
+    """
+    return max(_check(bundle, artefact, golden, run) for golden in bundle.manifest.golden)
+
+
+def _check(bundle: Folder[BundleManifest], artefact: Artefact, golden: Golden, run: Run) -> float:
+    path = bundle.path(golden.image)
+    pixels = preprocess(decode(path, DEFAULT_LIMITS), bundle.manifest.preprocess)
+    expected_pixels = read_array(bundle, golden.tensor)
+    if pixels.shape != expected_pixels.shape or not np.array_equal(pixels, expected_pixels):
+        raise GoldenMismatch(path, f"preprocessing gave other pixels ({_pixel_difference(pixels, expected_pixels)})")
+    probabilities = run(pixels[np.newaxis])[0]
+    expected = read_array(bundle, golden.probabilities)
+    if probabilities.shape != expected.shape or not np.isfinite(probabilities).all():
+        raise GoldenMismatch(path, f"{artefact.target} gave {probabilities.shape}, not finite {expected.shape}")
+    difference = float(np.abs(probabilities - expected).max())
+    tolerance = GOLDEN_TOLERANCE[artefact.precision]
+    # A near tie may flip within the tolerance; a flip beyond it is another answer.
+    if difference > tolerance:
+        raise GoldenMismatch(path, f"{artefact.target} differs by {difference:.2g}, allowed {tolerance:.2g}")
+    return difference
+
+
+def read_array(bundle: Folder[BundleManifest], record: FileRecord) -> NDArray[np.generic]:
+    """A golden .npy; never unpickles. Raises: ManifestInvalid when it is not one."""
+    path = bundle.path(record)
+    try:
+        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ManifestInvalid(path, f"not a plain .npy file: {error}") from error
+    return array
+
+
+def write_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write one golden .npy, creating its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array, allow_pickle=False)
+
+
+def _pixel_difference(found: Pixels, expected: NDArray[np.generic]) -> str:
+    if found.shape != expected.shape:
+        return f"shape {found.shape}, expected {expected.shape}"
+    difference = np.abs(found.astype(np.int16) - expected.astype(np.int16))
+    return f"{np.count_nonzero(difference)} of {difference.size} values, by up to {difference.max()}"

@@ -1,0 +1,289 @@
+"""The records of `manifest.json`: frozen, unknown keys refused, fields checked against each other.
+
+The format is explained, rule by rule, in docs/bundle-format.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from bundle.errors import ArtefactMissing
+
+SCHEMA_VERSION: Final = 1
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+Scalar = bool | int | float | str | None
+
+
+def _relative(path: str) -> str:
+    """A plain POSIX path below the folder; absolute, parent and Windows paths are refused."""
+    parts = PurePosixPath(path).parts
+    if not parts or path != "/".join(parts) or ".." in parts or parts[0] == "/":
+        raise ValueError(f"{path!r} is not a plain relative path")
+    if any(character in path for character in '\\:\0"<>|?*') or not path.isprintable():
+        raise ValueError(f"{path!r} has a character that not every file system takes")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_relative)]
+
+
+class Record(BaseModel):
+    """A frozen record: a typing error in a key is an error, not a setting that is silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FileRecord(Record):
+    """A file of the folder; `bytes` is its size."""
+
+    path: RelativePath
+    sha256: Sha256
+    bytes: Count
+
+
+class Preprocess(Record):
+    """The only evaluation preprocessing: short side to `resize`, centre `crop` (pixels), then mean and std.
+
+    `mean` and `std` are of RGB values in 0..1 and are applied inside the exported graph.
+    """
+
+    resize: Annotated[int, Field(ge=1, le=4096)]
+    crop: Annotated[int, Field(ge=1, le=4096)]
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.crop > self.resize:
+            raise ValueError(f"crop ({self.crop}) must not be larger than resize ({self.resize})")
+        if min(self.std) <= 0:
+            raise ValueError(f"every std must be above 0, got {self.std}")
+        return self
+
+
+class Architecture(Record):
+    """What rebuilds the network: the registry's name and the arguments it was built with."""
+
+    name: str
+    arguments: dict[str, Scalar] = {}
+
+
+class Metrics(Record):
+    """The fp32 model on its evaluation pictures. `per_class_recall` is None for a class without a picture."""
+
+    dataset_fingerprint: Sha256
+    split: str
+    n: Annotated[int, Field(ge=1)]
+    top1: Share
+    top5: Share
+    macro_f1: Share
+    ece: Share
+    per_class_recall: tuple[Share | None, ...]
+
+
+class ReferenceDistribution(Record):
+    """What the evaluation pictures looked like to the model; a service compares its traffic to it.
+
+    `class_frequencies`: share of each predicted class, [K]. `confidence_histogram`: share of the top
+    probability in 10 equal bins of 0..1.
+    """
+
+    class_frequencies: tuple[Share, ...]
+    confidence_histogram: tuple[Share, ...]
+
+
+class Provenance(Record):
+    """Where the weights come from. `parent_manifest_sha256` is the checkpoint's id in a bundle."""
+
+    git_revision: str | None = None
+    recipe: dict[str, Any] | None = None
+    data_fingerprint: Sha256 | None = None
+    seed: int | None = None
+    weights_source: str | None = None
+    weights_sha256: Sha256 | None = None
+    parent_manifest_sha256: Sha256 | None = None
+    tools: dict[str, str] = {}
+
+
+class TensorSpec(Record):
+    """One input or output. A string in `shape` is a dimension chosen at run time (`N`: the batch)."""
+
+    name: str
+    dtype: Literal["uint8", "float32"]
+    shape: tuple[int | str, ...]
+    layout: str
+    range: tuple[float, float]
+
+
+class Parity(Record):
+    """The artefact against the PyTorch model on the same uint8 tensors.
+
+    `max_abs_difference` is of probabilities; `top1_agreement` a share of `n` pictures. The tolerances
+    stand beside what they judge.
+    """
+
+    n: Annotated[int, Field(ge=1)]
+    max_abs_difference: Annotated[float, Field(ge=0)]
+    tolerance: Annotated[float, Field(gt=0)]
+    top1_agreement: Share
+    min_top1_agreement: Share
+
+
+class Accuracy(Record):
+    """The artefact and the fp32 model on the same labelled pictures; `drop` = reference_top1 - top1.
+
+    `drop_interval` is the 95 % interval of the paired drop.
+    """
+
+    n: Annotated[int, Field(ge=1)]
+    top1: Share
+    reference_top1: Share
+    drop: float
+    drop_interval: tuple[float, float]
+    passed: bool
+
+
+class Latency(Record):
+    """Milliseconds per picture at batch 1."""
+
+    p50_ms: Annotated[float, Field(gt=0)]
+    p95_ms: Annotated[float, Field(gt=0)]
+    threads: Annotated[int, Field(ge=1)]
+    machine: str
+
+
+class Artefact(FileRecord):
+    """One exported file, what goes in and out of it, and the proof that it kept the answers."""
+
+    target: Name
+    precision: Literal["fp32", "fp16", "int8"]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parity: Parity
+    accuracy: Accuracy | None = None
+    latency: Latency | None = None
+    tools: dict[str, str] = {}
+
+
+class Golden(Record):
+    """A picture's original bytes, its uint8 [H, W, 3] tensor (.npy) and its float32 [K] probabilities (.npy)."""
+
+    image: FileRecord
+    tensor: FileRecord
+    probabilities: FileRecord
+    label_index: Annotated[int, Field(ge=0)] | None = None
+
+
+class Manifest(Record):
+    """What a checkpoint and a bundle have in common."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Name
+    version: Version
+    architecture: Architecture
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    metrics: Metrics | None = None
+    reference_distribution: ReferenceDistribution | None = None
+    provenance: Provenance = Provenance()
+    licence: str | None = None
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if len(self.labels) < 2:
+            raise ValueError(f"at least 2 labels are needed, got {len(self.labels)}")
+        for index, label in enumerate(self.labels):
+            if not label.strip() or not label.isprintable():
+                raise ValueError(f"label {index} is empty or has a control character: {label!r}")
+        recalls = self.metrics.per_class_recall if self.metrics else self.labels
+        frequencies = self.reference_distribution.class_frequencies if self.reference_distribution else self.labels
+        for what, found in (("per_class_recall", recalls), ("class_frequencies", frequencies)):
+            if len(found) != len(self.labels):
+                raise ValueError(f"{what} has {len(found)} entries for {len(self.labels)} labels")
+        return self
+
+    def files(self) -> Iterator[FileRecord]:
+        """Every file that the manifest answers for."""
+        raise TypeError(f"{type(self).__name__} has no files of its own: use a checkpoint or a bundle manifest")
+
+
+def _refuse_duplicates(files: Iterator[FileRecord]) -> None:
+    seen: set[str] = set()
+    for file in files:
+        folded = file.path.casefold()
+        if folded in seen:
+            raise ValueError(f"{file.path!r} is listed twice")
+        seen.add(folded)
+
+
+class CheckpointManifest(Manifest):
+    """Written by training beside `weights` (safetensors)."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    weights: FileRecord
+    documents: tuple[FileRecord, ...] = ()
+
+    def files(self) -> Iterator[FileRecord]:
+        yield self.weights
+        yield from self.documents
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        _refuse_duplicates(self.files())
+        return self
+
+
+class BundleManifest(Manifest):
+    """Written by export. `documents` are labels.txt, the model card and the report."""
+
+    kind: Literal["bundle"] = "bundle"
+    artefacts: Annotated[tuple[Artefact, ...], Field(min_length=1)]
+    golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
+    documents: tuple[FileRecord, ...] = ()
+
+    def artefact(self, target: str) -> Artefact:
+        """The artefact of a target. Raises: ArtefactMissing."""
+        for artefact in self.artefacts:
+            if artefact.target == target:
+                return artefact
+        raise ArtefactMissing(target, [artefact.target for artefact in self.artefacts])
+
+    def files(self) -> Iterator[FileRecord]:
+        yield from self.artefacts
+        for golden in self.golden:
+            yield from (golden.image, golden.tensor, golden.probabilities)
+        yield from self.documents
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        _refuse_duplicates(self.files())
+        targets = [artefact.target for artefact in self.artefacts]
+        if len(set(targets)) != len(targets):
+            raise ValueError(f"an artefact's target is listed twice: {', '.join(targets)}")
+        for golden in self.golden:
+            if golden.label_index is not None and golden.label_index >= len(self.labels):
+                raise ValueError(f"{golden.image.path}: label_index {golden.label_index} has no label")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tensors(self) -> Self:
+        crop = self.preprocess.crop
+        for artefact in self.artefacts:
+            for spec in artefact.outputs:
+                if spec.shape[-1] != len(self.labels):
+                    raise ValueError(f"{artefact.path}: output {list(spec.shape)} for {len(self.labels)} labels")
+            for spec in artefact.inputs:
+                if crop not in spec.shape:
+                    raise ValueError(f"{artefact.path}: input {list(spec.shape)} for a crop of {crop} pixels")
+        return self

@@ -1,0 +1,70 @@
+"""The onnxruntime session of an ONNX artefact. Opt-in: nothing else in `bundle` imports onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from bundle.errors import ArtefactInvalid
+from bundle.manifest import Artefact
+
+_ERRORS_ONLY = 3
+_DTYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
+
+
+class OnnxSession:
+    """Runs uint8 [N, H, W, 3] → float32 [N, K]. Safe to share between threads.
+
+    `threads` is per call: one is right where several calls run side by side (see docs/serve.md).
+    Raises: ArtefactInvalid when the file does not load or differs from its record.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        artefact: Artefact,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=list(providers))
+        except Exception as error:  # onnxruntime raises one pybind class per failure, without a common base
+            raise ArtefactInvalid(path, " ".join(str(error).split())[:200]) from error
+        self._check(path, artefact)
+        self._input = artefact.inputs[0].name
+        self._output = artefact.outputs[0].name
+        self.input_shape = artefact.inputs[0].shape
+
+    def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """float32 [N, K] probabilities of a uint8 [N, H, W, 3] batch, N ≥ 1.
+
+        Raises: ValueError for another dtype or shape.
+        """
+        if batch.dtype != np.uint8 or batch.shape[1:] != self.input_shape[1:] or batch.ndim != 4:
+            raise ValueError(f"expected uint8 {list(self.input_shape)}, got {batch.dtype} {list(batch.shape)}")
+        (probabilities,) = self._session.run([self._output], {self._input: batch})
+        return np.asarray(probabilities, dtype=np.float32)
+
+    @property
+    def providers(self) -> list[str]:
+        """The execution providers in use, first choice first."""
+        return list(self._session.get_providers())
+
+    def _check(self, path: Path, artefact: Artefact) -> None:
+        for what, found, recorded in (
+            ("input", self._session.get_inputs(), artefact.inputs),
+            ("output", self._session.get_outputs(), artefact.outputs),
+        ):
+            actual = [(value.name, value.type, len(value.shape)) for value in found]
+            expected = [(spec.name, _DTYPES[spec.dtype], len(spec.shape)) for spec in recorded]
+            if actual != expected:
+                raise ArtefactInvalid(path, f"{what} is {actual}, the manifest says {expected}")
