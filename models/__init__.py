@@ -1,0 +1,1 @@
+"""The zoo, its data, training and evaluation. torch lives here."""

@@ -1,0 +1,84 @@
+"""The checkpoint folder: weights, manifest and the documents of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bundle.folder import Folder, open_checkpoint, record_file, write_manifest
+from bundle.manifest import (
+    Architecture,
+    CheckpointManifest,
+    Metrics,
+    Preprocess,
+    Provenance,
+    ReferenceDistribution,
+)
+from models.registry import Entry, build
+from models.weights import load_strictly
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint: the network in eval mode and everything that travels with it."""
+
+    folder: Folder[CheckpointManifest]
+    network: nn.Module
+
+    @property
+    def manifest(self) -> CheckpointManifest:
+        return self.folder.manifest
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a writer of checkpoints has to know; the rest follows."""
+
+    name: str
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    provenance: Provenance
+    temperature: float = 1.0
+    metrics: Metrics | None = None
+    reference_distribution: ReferenceDistribution | None = None
+
+
+def write_checkpoint(root: Path, entry: Entry, network: nn.Module, facts: Facts) -> str:
+    """Write weights and manifest into `root`; files that are already there become its documents.
+
+    Returns the checkpoint's id.
+    """
+    documents = tuple(record_file(root, path.name) for path in sorted(root.iterdir()) if path.is_file())
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, root / WEIGHTS)
+    manifest = CheckpointManifest(
+        name=facts.name,
+        version="1",
+        architecture=Architecture(name=entry.name, arguments={**entry.arguments, "num_classes": len(facts.labels)}),
+        labels=facts.labels,
+        preprocess=facts.preprocess,
+        temperature=facts.temperature,
+        metrics=facts.metrics,
+        reference_distribution=facts.reference_distribution,
+        provenance=facts.provenance,
+        weights=record_file(root, WEIGHTS),
+        documents=documents,
+    )
+    return write_manifest(root, manifest)
+
+
+def load_checkpoint(root: Path) -> Checkpoint:
+    """Open a checkpoint folder and rebuild its network.
+
+    Raises: FolderError, UnknownArchitecture, WeightsMismatch.
+    """
+    folder = open_checkpoint(root)
+    architecture = folder.manifest.architecture
+    network = build(architecture.name, **architecture.arguments)  # type: ignore[arg-type]
+    weights = folder.path(folder.manifest.weights)
+    load_strictly(network, load_file(weights), weights, architecture.name)
+    return Checkpoint(folder, network.eval())

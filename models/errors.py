@@ -1,0 +1,113 @@
+"""What can go wrong between a folder of pictures and a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bundle.errors import ConvoyError, near
+
+
+class UnknownArchitecture(ConvoyError):
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        super().__init__(f"unknown architecture {name!r}{near(name, known)}: choose one of {', '.join(known)}")
+
+
+class WeightsUnavailable(ConvoyError):
+    def __init__(self, architecture: str, reason: str) -> None:
+        super().__init__(
+            f"the ImageNet weights of {architecture} cannot be had: {reason}: "
+            "give a file with --weights PATH, or --weights none"
+        )
+
+
+class WeightsUnreadable(ConvoyError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: not readable as weights ({reason}): expected .safetensors or a state_dict file")
+
+
+class WeightsMismatch(ConvoyError):
+    def __init__(self, path: object, architecture: str, differences: Sequence[str]) -> None:
+        super().__init__(f"{path}: not the weights of {architecture}: {'; '.join(differences)}: check --arch")
+
+
+class DataNotFound(ConvoyError):
+    def __init__(self, path: Path, expected: str) -> None:
+        super().__init__(f"{path}: no such data (expected {expected})")
+
+
+class NoImages(ConvoyError):
+    def __init__(self, path: Path, suffixes: Iterable[str]) -> None:
+        super().__init__(f"{path}: no images (expected one folder per class with files of {', '.join(suffixes)})")
+
+
+class TooFewClasses(ConvoyError):
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        found = f"only one class, {classes[0]!r}" if classes else "no class folder"
+        super().__init__(f"{path}: {found}: a classifier needs at least two folders of images")
+
+
+class EmptyClass(ConvoyError):
+    def __init__(self, path: Path, split: str, classes: Sequence[str]) -> None:
+        super().__init__(f"{path}: no image for {', '.join(classes)} in {split}: add some, or remove the folder")
+
+
+class UnknownLabel(ConvoyError):
+    def __init__(self, path: Path, label: str, known: Sequence[str]) -> None:
+        super().__init__(f"{path}: label {label!r} is not one of the {len(known)} known labels{near(label, known)}")
+
+
+class AmbiguousLabel(ConvoyError):
+    def __init__(self, path: Path, label: str) -> None:
+        super().__init__(f"{path}: two classes are called {label!r}: name the class by class_index in a CSV")
+
+
+class UnusableLabel(ConvoyError):
+    def __init__(self, path: Path, label: str) -> None:
+        super().__init__(f"{path}: the folder name {label!r} has a control character or is blank: rename it")
+
+
+class BadPictures(ConvoyError):
+    """Pictures that cannot be decoded. Each is named; the first few are on the line."""
+
+    def __init__(self, bad: Sequence[tuple[Path, str]]) -> None:
+        self.bad = tuple(bad)
+        named = "; ".join(f"{path}: {reason}" for path, reason in self.bad[:5])
+        more = f"; and {len(self.bad) - 5} more" if len(self.bad) > 5 else ""
+        super().__init__(f"{len(self.bad)} unreadable image(s): {named}{more}: remove them, or pass --skip-bad")
+
+
+class BadTable(ConvoyError):
+    def __init__(self, path: Path, line: int, reason: str) -> None:
+        super().__init__(
+            f"{path}, line {line}: {reason} (expected a CSV with a header: path or file, and label or class_index)"
+        )
+
+
+class LabelsMismatch(ConvoyError):
+    def __init__(self, path: Path, found: int, expected: int) -> None:
+        super().__init__(f"{path}: {found} labels for a network of {expected} classes: one label per line, in order")
+
+
+class LabelsMissing(ConvoyError):
+    def __init__(self, classes: int) -> None:
+        super().__init__(f"these weights carry no labels for their {classes} classes: give them with --labels FILE")
+
+
+class RecipeInvalid(ConvoyError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the training settings are not valid: {reason}")
+
+
+class DataChanged(ConvoyError):
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"{path}: the pictures are not those that the checkpoint was validated on: "
+            "give the evaluation pictures with --data"
+        )
+
+
+class NoEvaluationData(ConvoyError):
+    def __init__(self, run: object) -> None:
+        super().__init__(f"{run}: this checkpoint names no validation pictures: give some with --data")

@@ -1,0 +1,151 @@
+"""Pictures → checkpoint folder, trained with Lightning."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from bundle.folder import refuse_existing, write_folder
+from bundle.manifest import Metrics, Preprocess, Provenance
+from models.augment import Augment
+from models.calibration import fit_temperature
+from models.checkpoint import Facts, write_checkpoint
+from models.data import Pictures, TrainingData, read_training_data
+from models.datasets import feature_loader, picture_loader
+from models.evaluate import Evaluation
+from models.history import read_history, write_history
+from models.inference import logits_of
+from models.learner import Learner
+from models.provenance import git_revision, tool_versions
+from models.recipe import Recipe
+from models.registry import Entry, find
+from models.report import render_training_report
+from models.transfer import headless
+from models.weights import load_network, with_classes
+
+Loader = DataLoader[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run ended with. `skipped`: unreadable pictures that were left out, with the reason."""
+
+    id: str
+    metrics: Metrics
+    skipped: tuple[tuple[Path, str], ...]
+
+
+def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool = True) -> Trained:
+    """Train as `recipe` says and write the checkpoint folder `out`.
+
+    Raises: the errors of `models.errors`, TargetExists.
+    """
+    entry = find(recipe.arch)
+    refuse_existing(out, overwrite=overwrite)
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    data = read_training_data(
+        Path(recipe.data), validation_share=recipe.validation_share, seed=recipe.seed, skip_bad=recipe.skip_bad
+    )
+    loaded = load_network(entry, recipe.weights)
+    spec = recipe.preprocess or loaded.preprocess
+    network = with_classes(loaded, entry, len(data.classes))
+    learner = Learner(network, entry.head, spec, recipe, len(data.classes))
+    with write_folder(out, overwrite=overwrite) as partial:
+        _fit(learner, entry, data, spec, partial, progress=progress)
+        temperature, evaluation = _evaluate(learner, spec, data.validation)
+        metrics = evaluation.metrics(data.validation.fingerprint, data.validation.split)
+        resolved = recipe.model_copy(update={"preprocess": spec})
+        _write_documents(partial, resolved, metrics, data)
+        facts = Facts(
+            name=out.name,
+            labels=data.classes,
+            preprocess=spec,
+            provenance=Provenance(
+                git_revision=git_revision(),
+                recipe=resolved.model_dump(mode="json"),
+                data_fingerprint=data.train.fingerprint,
+                seed=recipe.seed,
+                weights_source=loaded.source,
+                weights_sha256=loaded.sha256,
+                tools=tool_versions("torch", "torchvision", "lightning", "torchmetrics", "pillow"),
+            ),
+            temperature=temperature,
+            metrics=metrics,
+            reference_distribution=evaluation.reference_distribution(),
+        )
+        identity = write_checkpoint(partial, entry, learner.network, facts)
+    return Trained(identity, metrics, data.train.skipped + data.validation.skipped)
+
+
+def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, folder: Path, *, progress: bool) -> None:
+    """Train; afterwards the network has the weights of the best epoch and `folder` has last.ckpt and history.csv."""
+    recipe = learner.recipe
+    train_loader, validation_loader = _loaders(learner, entry, data, spec)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        best = ModelCheckpoint(scratch, filename="best", monitor="val_accuracy", mode="max", save_last=True)
+        logger = CSVLogger(scratch, name="", version="")
+        trainer = lightning.Trainer(
+            max_epochs=recipe.epochs,
+            accelerator="auto",
+            devices=1,
+            logger=logger,
+            callbacks=[best],
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            deterministic="warn",
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(learner, train_loader, validation_loader)
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        learner.load_state_dict(state["state_dict"])
+        learner.to("cpu")
+        write_history(folder / "history.csv", read_history(Path(scratch) / "metrics.csv"))
+        Path(best.last_model_path).rename(folder / "last.ckpt")
+
+
+def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess) -> tuple[Loader, Loader]:
+    recipe = learner.recipe
+    if recipe.transfer == "head" and recipe.augment == "none":
+        # The frozen backbone gives every picture the same features in every epoch: compute them once.
+        with headless(learner.network, entry.head) as backbone:
+            features = [
+                (logits_of(backbone, spec, pictures.batches(spec)), _labels(pictures))
+                for pictures in (data.train, data.validation)
+            ]
+        return (
+            feature_loader(*features[0], recipe.batch_size, shuffle=True),
+            feature_loader(*features[1], 256, shuffle=False),
+        )
+    return (
+        picture_loader(data.train, Augment(recipe.augment, spec), recipe.batch_size, shuffle=True),
+        picture_loader(data.validation, Augment("none", spec), recipe.batch_size, shuffle=False),
+    )
+
+
+def _labels(pictures: Pictures) -> Tensor:
+    return torch.tensor([sample.label for sample in pictures.samples])
+
+
+def _evaluate(learner: Learner, spec: Preprocess, pictures: Pictures) -> tuple[float, Evaluation]:
+    """The fitted temperature, and the calibrated answers on the validation pictures."""
+    logits, labels = logits_of(learner.network, spec, pictures.batches(spec)), _labels(pictures)
+    temperature = fit_temperature(logits, labels)
+    return temperature, Evaluation(torch.softmax(logits / temperature, dim=1), labels)
+
+
+def _write_documents(folder: Path, recipe: Recipe, metrics: Metrics, data: TrainingData) -> None:
+    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics.model_dump(mode="json"), indent=2) + "\n")
+    history = read_history(folder / "history.csv")
+    page = render_training_report(recipe, metrics, data, history)
+    (folder / "report.html").write_text(page, encoding="utf-8")
