@@ -1,0 +1,121 @@
+"""Checkpoint → bundle folder: written whole, judged, and only then published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundle.folder import Folder, open_bundle, record_file, refuse_existing, write_folder, write_manifest
+from bundle.golden import check_golden
+from bundle.manifest import Accuracy, Artefact, BundleManifest, Parity, Provenance
+from export.accuracy import MIN_SHARE, accuracy_of
+from export.card import write_card, write_report
+from export.errors import AccuracyFailed
+from export.evaluation import EvaluationSet, evaluation_pictures, evaluation_set
+from export.golden import write_golden
+from export.parity import compare, run_all
+from export.targets import Target, find_targets, target_of
+from models.checkpoint import Checkpoint, load_checkpoint
+from models.provenance import git_revision, tool_versions
+
+LABELS = "labels.txt"
+
+_UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=0, min_top1_agreement=1)
+"""Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The bundle's id and manifest."""
+
+    id: str
+    manifest: BundleManifest
+
+
+def export(
+    run: Path,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    data: Path | None = None,
+    version: str = "1",
+    licence: str | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the bundle `out` from the checkpoint `run`.
+
+    Raises: UnknownTarget, FolderError, the errors of the evaluation data, TargetExists, and a GateFailed
+    (exit code 1) when an artefact does not answer as the checkpoint does; nothing is published then.
+    """
+    chosen = find_targets(targets)
+    refuse_existing(out, overwrite=overwrite)
+    checkpoint = load_checkpoint(run)
+    pictures = evaluation_pictures(checkpoint.manifest, data)
+    with write_folder(out, overwrite=overwrite) as partial, evaluation_set(checkpoint, pictures) as evaluation:
+        artefacts = tuple(_artefact(partial, checkpoint, target, evaluation) for target in chosen)
+        (partial / LABELS).write_text("\n".join(checkpoint.manifest.labels) + "\n", encoding="utf-8")
+        manifest = _manifest(partial, checkpoint, artefacts, evaluation, out.name, version, licence)
+        identity = write_manifest(partial, manifest)
+        # The proof is of what will be read, not of what was meant to be written.
+        replay_golden(open_bundle(partial))
+    return Exported(identity, manifest)
+
+
+def replay_golden(bundle: Folder[BundleManifest]) -> dict[str, float]:
+    """Largest difference from the golden answers by target. Raises: GoldenMismatch."""
+    return {
+        artefact.target: check_golden(bundle, artefact, target_of(artefact).open(bundle.path(artefact), artefact))
+        for artefact in bundle.manifest.artefacts
+    }
+
+
+def _artefact(root: Path, checkpoint: Checkpoint, target: Target, evaluation: EvaluationSet) -> Artefact:
+    """Write one file and prove it on every evaluation picture."""
+    path = root / target.file
+    target.write(checkpoint, path)
+    unproven = target.describe(root, checkpoint.manifest, _UNPROVEN)
+    found = run_all(target.open(path, unproven), evaluation.batches())
+    parity = compare(target, found, evaluation.reference)
+    accuracy: Accuracy | None = None
+    if (labels := evaluation.labels) is not None:
+        accuracy = accuracy_of(found, evaluation.reference, labels)
+        if not accuracy.passed:
+            raise AccuracyFailed(target.name, accuracy.top1, accuracy.reference_top1, MIN_SHARE)
+    return unproven.model_copy(update={"parity": parity, "accuracy": accuracy})
+
+
+def _manifest(
+    root: Path,
+    checkpoint: Checkpoint,
+    artefacts: tuple[Artefact, ...],
+    evaluation: EvaluationSet,
+    name: str,
+    version: str,
+    licence: str | None,
+) -> BundleManifest:
+    """The manifest, after the documents that it lists have been written from it."""
+    parent = checkpoint.manifest
+    manifest = BundleManifest(
+        name=name,
+        version=version,
+        architecture=parent.architecture,
+        labels=parent.labels,
+        preprocess=parent.preprocess,
+        temperature=parent.temperature,
+        metrics=evaluation.metrics(),
+        reference_distribution=evaluation.reference_distribution(),
+        provenance=Provenance(
+            **{
+                **parent.provenance.model_dump(),
+                "git_revision": git_revision(),
+                "parent_manifest_sha256": checkpoint.folder.id,
+                "tools": tool_versions("torch", "onnx", "onnxruntime", "pillow", "numpy"),
+            }
+        ),
+        licence=licence or parent.licence,
+        artefacts=artefacts,
+        golden=write_golden(root, evaluation),
+    )
+    names = (LABELS, write_card(root, manifest), write_report(root, manifest))
+    return manifest.model_copy(update={"documents": tuple(record_file(root, document) for document in names)})

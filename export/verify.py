@@ -1,0 +1,73 @@
+"""Is this bundle intact, and does it still answer as it did when it was exported?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bundle.errors import ManifestInvalid
+from bundle.folder import Folder, open_bundle
+from bundle.manifest import BundleManifest
+from export.accuracy import MIN_SHARE
+from export.bundle_writer import LABELS, replay_golden
+from export.errors import AccuracyFailed
+from export.parity import run_all
+from export.targets import target_of
+from models.data import read_evaluation_pictures
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    what: str
+    result: str
+
+
+def verify(path: Path, data: Path | None = None) -> list[Check]:
+    """Checksums, labels, golden answers; with `data` also accuracy. Raises: FolderError or GateFailed."""
+    bundle = open_bundle(path)
+    manifest = bundle.manifest
+    files = list(manifest.files())
+    size = sum(file.bytes for file in files)
+    checks = [Check("bundle", bundle.id), Check("checksums", f"{len(files)} files, {size / 1e6:.1f} MB")]
+    _check_labels(bundle)
+    checks.append(Check("labels", f"{len(manifest.labels)} in {LABELS} as in the manifest"))
+    for target, difference in replay_golden(bundle).items():
+        checks.append(Check(f"golden {target}", f"{len(manifest.golden)} pictures, difference {difference:.1e}"))
+    for artefact in manifest.artefacts:
+        parity = artefact.parity
+        checks.append(
+            Check(
+                f"parity {artefact.target}",
+                f"recorded at export: {parity.max_abs_difference:.1e} (allowed {parity.tolerance:.0e}), "
+                f"top-1 agreement {parity.top1_agreement:.2%} of {parity.n}",
+            )
+        )
+    return checks + (_accuracy(bundle, data) if data else [])
+
+
+def _check_labels(bundle: Folder[BundleManifest]) -> None:
+    lines = (bundle.root / LABELS).read_text(encoding="utf-8").splitlines()
+    if tuple(lines) != bundle.manifest.labels:
+        raise ManifestInvalid(bundle.root / LABELS, "the lines are not the manifest's labels")
+
+
+def _accuracy(bundle: Folder[BundleManifest], data: Path) -> list[Check]:
+    manifest = bundle.manifest
+    pictures = read_evaluation_pictures(data, manifest.labels)
+    if not pictures.labelled:
+        return [Check("accuracy", f"not measured: the {len(pictures.samples)} pictures carry no labels")]
+    labels = np.array([sample.label for sample in pictures.samples])
+    checks = []
+    for artefact in manifest.artefacts:
+        run = target_of(artefact).open(bundle.path(artefact), artefact)
+        top1 = float((run_all(run, pictures.batches(manifest.preprocess)).argmax(1) == labels).mean())
+        checks.append(Check(f"accuracy {artefact.target}", f"top-1 {top1:.4f} of {len(labels)} pictures"))
+        recorded = manifest.metrics
+        same = recorded is not None and recorded.dataset_fingerprint == pictures.fingerprint
+        if same and recorded is not None and top1 < MIN_SHARE * recorded.top1:
+            raise AccuracyFailed(artefact.target, top1, recorded.top1, MIN_SHARE)
+    return checks
