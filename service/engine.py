@@ -1,0 +1,138 @@
+"""Loads the bundle, says whether it is ready, and works requests off on a few threads. Knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bundle.errors import ConvoyError
+from service.errors import DeadlinePassed, NotReady, Overloaded, UnknownModel, UnknownVersion
+from service.metrics import Metrics
+from service.model import ServedModel
+from service.settings import Settings, read_settings
+
+logger = logging.getLogger("convoy.service")
+
+
+class Engine:
+    """The state behind the routes: starting → ready, or failed with a reason; then stopped.
+
+    Loading runs on a thread of its own, so that /livez and /readyz answer from the first moment.
+    """
+
+    def __init__(self) -> None:
+        self._reason = "not started"
+        self._model: ServedModel | None = None
+        self._settings: Settings | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending = 0
+        self._metrics: Metrics | None = None
+
+    @property
+    def metrics(self) -> Metrics:
+        # Made on first use: prometheus_client looks at the process it is in when a metric is made.
+        if self._metrics is None:
+            self._metrics = Metrics()
+        return self._metrics
+
+    def start(self, settings: Settings | None = None) -> threading.Thread:
+        """Begin to load; read the settings from the environment unless given. Returns the loading thread."""
+        self._reason = "the bundle is being loaded and checked"
+        thread = threading.Thread(target=self._load, args=(settings,), name="convoy-load", daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self) -> None:
+        """Refuse new requests and let the running ones finish."""
+        self._reason = "shutting down"
+        self._model = None
+        self.metrics.ready.set(0)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def settings(self) -> Settings:
+        """Raises: NotReady before they were read."""
+        if self._settings is None:
+            raise NotReady(self._reason)
+        return self._settings
+
+    def ready(self) -> ServedModel:
+        """The model. Raises: NotReady with the reason."""
+        if self._model is None:
+            raise NotReady(self._reason)
+        return self._model
+
+    def find(self, name: str | None, version: str | None = None) -> ServedModel:
+        """The model called `name`, or the only one. Raises: NotReady, UnknownModel, UnknownVersion."""
+        model = self.ready()
+        if name is not None and name != model.name:
+            raise UnknownModel(name, [model.name])
+        if version is not None and version != model.version:
+            raise UnknownVersion(model.name, version, [model.version])
+        return model
+
+    async def classify(self, model: ServedModel, data: bytes, k: int, deadline: float) -> dict[str, Any]:
+        """The model's answer by `deadline` (time.monotonic).
+
+        Raises: ImageError, Overloaded, DeadlinePassed, NotReady.
+        """
+        if self._pool is None:
+            raise NotReady(self._reason)
+        if self._pending >= self.settings.queue + self.settings.threads:
+            raise Overloaded(self._pending - self.settings.threads)
+        self._pending += 1
+        try:
+            work = asyncio.get_running_loop().run_in_executor(
+                self._pool, self._work, model, data, k, time.perf_counter(), deadline
+            )
+        except RuntimeError as error:  # the pool was shut down between the check and now
+            self._pending -= 1
+            raise NotReady(self._reason) from error
+        # Counted until the thread is free again, not until the client stops waiting.
+        work.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(work), max(0.0, deadline - time.monotonic()))
+        except TimeoutError as error:
+            work.cancel()
+            raise DeadlinePassed(self.settings.timeout) from error
+
+    def _done(self, work: asyncio.Future[dict[str, Any]]) -> None:
+        self._pending -= 1
+        if not work.cancelled():
+            work.exception()  # fetched, so that an answer nobody waits for is not logged as lost
+
+    def _work(self, model: ServedModel, data: bytes, k: int, queued: float, deadline: float) -> dict[str, Any]:
+        self.metrics.observe_stage("queue", time.perf_counter() - queued)
+        if time.monotonic() > deadline:
+            raise DeadlinePassed(self.settings.timeout)
+        return model.classify(data, k, self.metrics.observe_stage)
+
+    def _load(self, settings: Settings | None) -> None:
+        started = time.perf_counter()
+        try:
+            self._settings = settings or read_settings()
+            self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="convoy")
+            model = ServedModel(self._settings.bundle, self._settings.artefact, self._settings.limits)
+        except ConvoyError as error:
+            self._reason = str(error)
+            logger.error("not ready: %s", error)
+        except Exception:
+            # Never half ready and never silent: whatever it was, /readyz says that it failed.
+            self._reason = "the bundle could not be loaded: see the log"
+            logger.exception("not ready")
+        else:
+            self._model = model
+            self.metrics.loaded(model)
+            logger.info(
+                "ready: %s %s (%s), golden answers within %.1e, in %.2f s",
+                model.name,
+                model.version,
+                model.bundle.id[:12],
+                model.golden_difference,
+                time.perf_counter() - started,
+            )

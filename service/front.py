@@ -1,0 +1,105 @@
+"""The ASGI front: Convoy's routes first, then the few pages of BentoML's own, then a 404.
+
+BentoML's route for the same API would answer some broken images with a 500, fetch URLs that a client names
+and read bodies of any size (docs/serve.md); its page, its OpenAPI document and its client's schema are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bundle.errors import ConvoyError
+from service.engine import Engine
+from service.errors import MethodNotAllowed, NoSuchRoute
+from service.problems import problem
+from service.routes import Routes
+
+logger = logging.getLogger("convoy.service")
+
+PASSED_ON = ("/", "/docs.json", "/schema.json")
+PASSED_ON_BELOW = "/static_content/"
+
+
+class Front:
+    """ASGI middleware around BentoML's application `app`."""
+
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
+        self.app = app
+        self.engine = engine
+        self.routes = Routes(engine).table()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self.app(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, match = self._find(scope)
+        template = route.path if route else scope["path"] if self._passed_on(scope["path"]) else "other"
+        watched = _Watched(send)
+        started = time.perf_counter()
+        with self.engine.metrics.in_progress.track_inprogress():
+            try:
+                await self._dispatch(route, match, scope, receive, watched)
+            except ClientDisconnect:
+                watched.status = 499  # nginx's number for a client that left; nobody reads an answer
+            except Exception as error:
+                await self._answer_error(error, scope, receive, watched)
+            self._record(template, scope["method"], watched.status, time.perf_counter() - started)
+
+    def _find(self, scope: Scope) -> tuple[Route | None, Match]:
+        for route in self.routes:
+            match, child = route.matches(scope)
+            if match != Match.NONE:
+                scope.update(child)
+                return route, match
+        return None, Match.NONE
+
+    async def _dispatch(self, route: Route | None, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        if route is None and self._passed_on(scope["path"]):
+            await self.app(scope, receive, send)
+        elif route is None:
+            raise NoSuchRoute(scope["path"])
+        elif match == Match.PARTIAL:
+            raise MethodNotAllowed(scope["method"], route.path, ", ".join(sorted(route.methods or ())))
+        else:
+            await route.app(scope, receive, send)
+
+    async def _answer_error(self, error: Exception, scope: Scope, receive: Receive, send: _Watched) -> None:
+        if not isinstance(error, ConvoyError):
+            logger.error("%s %s failed", scope["method"], scope["path"][:200], exc_info=error)
+        if send.status == 0:
+            await problem(error)(scope, receive, send)
+
+    def _record(self, template: str, method: str, status: int, seconds: float) -> None:
+        metrics = self.engine.metrics
+        # An unknown method is one label too, however a client spells it.
+        known = method if method in ("GET", "HEAD", "POST") else "other"
+        route = PASSED_ON_BELOW if template.startswith(PASSED_ON_BELOW) else template
+        metrics.requests.labels(route, known, str(status)).inc()
+        metrics.seconds.labels(route).observe(seconds)
+
+    @staticmethod
+    def _passed_on(path: str) -> bool:
+        return path in PASSED_ON or path.startswith(PASSED_ON_BELOW)
+
+
+class _Watched:
+    """`send`, remembering the status once it has gone out (0 before)."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)

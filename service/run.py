@@ -1,0 +1,45 @@
+"""Starting the service on this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from bundle.errors import ConvoyError
+from bundle.folder import open_bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class PortInUse(ConvoyError):
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"{host}:{port} cannot be listened on ({reason}): choose another --port")
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises: PortInUse when the address cannot be listened on."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise PortInUse(host, port, getattr(error, "strerror", None) or str(error)) from error
+
+
+def command(host: str, port: int) -> list[str]:
+    """BentoML's own server for this service."""
+    serve = ["serve", "service.app:Convoy", "--working-dir", str(ROOT), "--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "bentoml", *serve]
+
+
+def environment(bundle: Path) -> dict[str, str]:
+    """This process's environment with the bundle in it; BentoML's usage reports stay off unless asked for."""
+    return {"BENTOML_DO_NOT_TRACK": "True", **os.environ, "CONVOY_BUNDLE": str(bundle.resolve())}
+
+
+def check(bundle: Path, host: str, port: int) -> None:
+    """Everything that can be refused before a server is started. Raises: FolderError, PortInUse."""
+    open_bundle(bundle)
+    check_port(host, port)
