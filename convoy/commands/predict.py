@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from enum import StrEnum
+from glob import glob
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from bundle.image import SUFFIXES
+from convoy.commands.options import BundlePath
+from convoy.console import err, out, print_line
+from convoy.errors import NoSuchPath
+
+
+class Format(StrEnum):
+    table = "table"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def predict(
+    bundle: BundlePath,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, or quoted patterns.")],
+    top_k: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+) -> None:
+    """Classify images with a bundle. An unreadable image is one error row and makes the exit code 1."""
+    from bundle.classify import Classifier
+    from bundle.cores import available_cores
+
+    files = list(find_images(paths))
+    classifier = Classifier(bundle, threads=available_cores())
+    shape = Format.jsonl if json else format
+    write = {Format.table: _table, Format.jsonl: _jsonl, Format.csv: _csv}[shape]
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        rows = ((path, *classifier.try_file(path, top_k)) for path in progress.track(files, description="classifying"))
+        failed = write(rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+def find_images(paths: list[str]) -> Iterator[Path]:
+    """Files as given, folders searched for images below them, patterns expanded. Raises: NoSuchPath."""
+    for text in paths:
+        path = Path(text)
+        if path.is_dir():
+            yield from sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+        elif path.is_file():
+            yield path
+        elif matches := sorted(glob(text, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
+            yield from (Path(match) for match in matches if Path(match).is_file())
+        else:
+            raise NoSuchPath(text)
+
+
+Rows = Iterator[tuple[Path, list, str | None]]  # type: ignore[type-arg]
+
+
+def _table(rows: Rows) -> int:
+    table = Table(box=None, pad_edge=False)
+    for column in ("image", "answer", "probability", "then"):
+        table.add_column(column, overflow="fold", justify="right" if column == "probability" else "left")
+    failed = 0
+    for path, answers, error in rows:
+        if error:
+            failed += 1
+            table.add_row(str(path), f"[red]error:[/red] {error}", "", "")
+            continue
+        first, *rest = answers
+        then = ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in rest)
+        table.add_row(str(path), first.label, f"{first.probability:.4f}", then)
+    out.print(table)
+    return failed
+
+
+def _jsonl(rows: Rows) -> int:
+    failed = 0
+    for path, answers, error in rows:
+        failed += error is not None
+        result = {"error": error} if error else {"predictions": [answer.as_dict() for answer in answers]}
+        print_line({"image": str(path), **result})
+    return failed
+
+
+def _csv(rows: Rows) -> int:
+    failed = 0
+    _csv_line("image", "rank", "label", "index", "probability", "error")
+    for path, answers, error in rows:
+        failed += error is not None
+        if error:
+            _csv_line(path, "", "", "", "", error)
+        for rank, answer in enumerate(answers, start=1):
+            _csv_line(path, rank, answer.label, answer.index, f"{answer.probability:.6f}", "")
+    return failed
+
+
+def _csv_line(*cells: object) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    out.print(buffer.getvalue(), markup=False)

@@ -1,0 +1,41 @@
+"""What only the command line can get wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.errors import ConvoyError
+
+EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "lightning": "train",
+    "torchmetrics": "train",
+    "safetensors": "train",
+    "sklearn": "train",
+    "yaml": "train",
+    "jinja2": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "serve",
+    "bentoml": "serve",
+    "prometheus_client": "serve",
+}
+"""Which extra of pyproject.toml brings a module."""
+
+
+class ExtraMissing(ConvoyError):
+    def __init__(self, module: str) -> None:
+        super().__init__(f"this command needs {module}: pip install -e '.[{EXTRAS[module]}]'")
+
+
+class NoSuchPath(ConvoyError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: no such file, folder or pattern")
+
+
+class ServiceDied(ConvoyError):
+    exit_code = 1
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(f"the service did not become ready: see {log}")

@@ -1,0 +1,56 @@
+"""The `convoy` command: errors become one line and an exit code here, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bundle.errors import ConvoyError
+from convoy.commands import demo, export, package, predict, pull, serve, train, verify
+from convoy.console import err
+from convoy.errors import EXTRAS, ExtraMissing
+
+app = typer.Typer(
+    help="From a folder of labelled images to a classifier on a server and on a phone, proven the same at every step.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    train.train,
+    pull.pull,
+    export.export,
+    verify.verify,
+    predict.predict,
+    serve.serve,
+    package.package,
+    demo.demo,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command; exit 0, 1 (a gate or a service failed), 2 (bad input) or 130 (Ctrl-C)."""
+    try:
+        app()
+    except ConvoyError as error:
+        sys.exit(fail(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in EXTRAS:
+            raise
+        sys.exit(fail(ExtraMissing(error.name.split(".")[0])))
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
+
+
+def fail(error: ConvoyError) -> int:
+    """Print the error on one line; returns the exit code."""
+    err.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()
