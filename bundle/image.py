@@ -30,7 +30,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # Pillow only warns between its own limit and twice that limit; the limit here is smaller and an error,
 # so the warning could only reach a server's log once per picture.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow says of a damaged but readable file (a broken MPO header, a truncated tag) is no news to a server.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -86,7 +89,7 @@ def decode(source: bytes | Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Image
         return _upright(_to_rgb(image), _orientation(image))
     except UnreadableImage:
         raise
-    except Image.DecompressionBombError as error:
+    except _BOMBS as error:
         raise TooManyPixels(None, limits.max_pixels) from error
     except Exception as error:  # Pillow's plugins raise anything on damaged input, TypeError and struct.error too
         raise UnreadableImage(_reason(error)) from error
@@ -96,7 +99,7 @@ def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
     """Read the header only."""
     try:
         return Image.open(BytesIO(data), formats=limits.formats)
-    except Image.DecompressionBombError as error:
+    except _BOMBS as error:
         raise TooManyPixels(None, limits.max_pixels) from error
     except UnidentifiedImageError as error:
         raise UnsupportedImage(limits.formats) from error
