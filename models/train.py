@@ -91,14 +91,16 @@ def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, f
     recipe = learner.recipe
     train_loader, validation_loader = _loaders(learner, entry, data, spec)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        best = ModelCheckpoint(scratch, filename="best", monitor="val_accuracy", mode="max", save_last=True)
+        best = ModelCheckpoint(scratch, filename="best", monitor="val_accuracy", mode="max")
+        # Lightning's save_last would copy the best again: it is written only when a new best is.
+        last = ModelCheckpoint(scratch, filename="last", every_n_epochs=1)
         logger = CSVLogger(scratch, name="", version="")
         trainer = lightning.Trainer(
             max_epochs=recipe.epochs,
             accelerator="auto",
             devices=1,
             logger=logger,
-            callbacks=[best],
+            callbacks=[best, last],
             enable_progress_bar=progress,
             enable_model_summary=False,
             log_every_n_steps=1,
@@ -110,7 +112,7 @@ def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, f
         learner.load_state_dict(state["state_dict"])
         learner.to("cpu")
         write_history(folder / "history.csv", read_history(Path(scratch) / "metrics.csv"))
-        Path(best.last_model_path).rename(folder / "last.ckpt")
+        Path(last.best_model_path).rename(folder / "last.ckpt")
 
 
 def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess) -> tuple[Loader, Loader]:

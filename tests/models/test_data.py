@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.data import Sample, _split, map_in_order, read_evaluation_pictures, read_training_data
+from models.errors import (
+    AmbiguousLabel,
+    BadPictures,
+    BadTable,
+    DataNotFound,
+    EmptyClass,
+    NoImages,
+    TooFewClasses,
+    UnknownLabel,
+    UnusableLabel,
+)
+from tests.pictures import plain
+from tests.tiny import SPEC
+
+
+@pytest.fixture
+def folder(colours: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(colours, tmp_path / "colours"))
+
+
+def read(root: Path, **options: object):
+    return read_training_data(root, **{"validation_share": 0.25, "seed": 1, **options})  # type: ignore[arg-type]
+
+
+def test_train_and_val_folders_are_taken_as_they_are(folder: Path) -> None:
+    data = read(folder)
+    assert data.classes == ("blue", "green", "red")
+    assert (len(data.train.samples), len(data.validation.samples)) == (36, 15)
+    assert {sample.path.parent.name for sample in data.train.samples if sample.label == 2} == {"red"}
+
+
+def test_one_folder_is_split_by_class_with_the_seed(folder: Path) -> None:
+    first, again, other = (read(folder / "train", seed=seed) for seed in (1, 1, 2))
+    counts = [sum(sample.label == label for sample in first.validation.samples) for label in range(3)]
+    assert counts == [3, 3, 3]
+    assert first.validation.fingerprint == again.validation.fingerprint != other.validation.fingerprint
+    assert not {s.path for s in first.train.samples} & {s.path for s in first.validation.samples}
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.floats(0.01, 0.99), st.integers(0, 9))
+def test_a_split_loses_and_doubles_nothing(labels: list[int], share: float, seed: int) -> None:
+    samples = [Sample(Path(f"{number:03d}.png"), label) for number, label in enumerate(labels)]
+    train, held_out = _split(samples, share, seed)
+    assert sorted(sample.path for sample in train + held_out) == [sample.path for sample in samples]
+    assert {sample.label for sample in train} == set(labels)
+
+
+def test_the_fingerprint_follows_the_content_not_the_place(folder: Path, tmp_path: Path) -> None:
+    before = read(folder)
+    moved = Path(shutil.move(folder, tmp_path / "elsewhere"))
+    assert read(moved).train.fingerprint == before.train.fingerprint
+    plain("red", seed=99).save(moved / "train" / "red" / "000.png")
+    assert read(moved).train.fingerprint != before.train.fingerprint
+
+
+def test_a_class_missing_from_validation_shifts_no_index(folder: Path) -> None:
+    shutil.rmtree(folder / "val" / "green")
+    data = read(folder)
+    assert {(s.path.parent.name, s.label) for s in data.validation.samples} == {("blue", 0), ("red", 2)}
+
+
+def test_a_class_only_in_validation_is_an_error_with_a_near_name(folder: Path) -> None:
+    shutil.move(folder / "val" / "green", folder / "val" / "gren")
+    with pytest.raises(UnknownLabel, match=r"'gren' is not one of the 3 known labels \(near: green"):
+        read(folder)
+
+
+def test_hidden_files_and_other_files_are_no_pictures(folder: Path) -> None:
+    (folder / "train" / "red" / ".hidden.png").write_bytes(b"x")
+    (folder / "train" / "red" / "notes.txt").write_text("x")
+    (folder / "train" / ".cache").mkdir()
+    assert len(read(folder).train.samples) == 36
+
+
+def test_bad_pictures_are_all_named(folder: Path) -> None:
+    bad = [folder / "train" / "red" / "bad1.png", folder / "val" / "blue" / "bad2.jpg"]
+    bad[0].write_bytes(b"no picture")
+    bad[1].write_bytes(b"")
+    with pytest.raises(BadPictures, match=r"1 unreadable image.*bad1\.png: not an image") as caught:
+        read(folder)
+    assert caught.value.bad[0][0] == bad[0]
+    data = read(folder, skip_bad=True)
+    assert [path for path, _ in (*data.train.skipped, *data.validation.skipped)] == bad
+    assert (len(data.train.samples), len(data.validation.samples)) == (36, 15)
+
+
+def test_a_class_of_bad_pictures_only_is_an_error_even_when_they_are_skipped(folder: Path) -> None:
+    for path in (folder / "train" / "green").iterdir():
+        path.write_bytes(b"x")
+    with pytest.raises(EmptyClass, match="no image for green in train"):
+        read(folder, skip_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "error", "message"),
+    [
+        (lambda root: None, NoImages, "no images"),
+        (lambda root: (root / "notes.txt").write_text("x"), NoImages, "no images"),
+        (lambda root: write(root / "cats" / "1.png"), TooFewClasses, "only one class, 'cats'"),
+        (lambda root: (write(root / "a\tb" / "1.png"), write(root / "c" / "1.png")), UnusableLabel, "control"),
+    ],
+)
+def test_folders_that_are_no_data(tmp_path: Path, prepare, error: type[Exception], message: str) -> None:
+    prepare(tmp_path)
+    with pytest.raises(error, match=message):
+        read(tmp_path)
+
+
+def write(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain("red").save(path)
+
+
+def test_no_folder_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFound, match="no such data"):
+        read(tmp_path / "none")
+
+
+LABELS = ("blue", "green", "red")
+
+
+@pytest.mark.parametrize(
+    ("header", "row"), [("path,label", "val/red/000.png,red"), ("file,class_index,more", "val/red/000.png,2,x")]
+)
+def test_a_table_names_pictures_beside_it(folder: Path, header: str, row: str) -> None:
+    (folder / "list.csv").write_text(f"\ufeff{header}\n{row}\n", encoding="utf-8")
+    pictures = read_evaluation_pictures(folder / "list.csv", LABELS)
+    assert [(s.path, s.label) for s in pictures.samples] == [(folder / "val" / "red" / "000.png", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,klass\n", "line 1: no column class_index or label in path, klass"),
+        ("", "an empty header"),
+        ("path,label\nmissing.png,red\n", r"line 2: .*missing\.png is not a file"),
+        ("path,label\nval/red/000.png\n", "line 2: a cell is empty"),
+        ("path,class_index\nval/red/000.png,3\n", r"'3' is not one of 0\.\.2"),
+        ("path,class_index\nval/red/000.png,-1\n", "'-1'"),
+    ],
+)
+def test_a_broken_table_says_where(folder: Path, text: str, message: str) -> None:
+    (folder / "list.csv").write_text(text)
+    with pytest.raises(BadTable, match=message):
+        read_evaluation_pictures(folder / "list.csv", LABELS)
+
+
+def test_a_binary_file_is_no_table(folder: Path) -> None:
+    with pytest.raises(BadTable, match="not a CSV"):
+        read_evaluation_pictures(folder / "val" / "red" / "000.png", LABELS)
+
+
+def test_labels_in_a_table_must_be_known_and_single(folder: Path) -> None:
+    (folder / "list.csv").write_text("path,label\nval/red/000.png,crane\n")
+    with pytest.raises(UnknownLabel):
+        read_evaluation_pictures(folder / "list.csv", LABELS)
+    with pytest.raises(AmbiguousLabel, match="two classes are called 'crane'"):
+        read_evaluation_pictures(folder / "list.csv", ("crane", "tench", "crane"))
+
+
+def test_a_folder_of_classes_and_its_val_folder_are_the_same(folder: Path) -> None:
+    whole = read_evaluation_pictures(folder, LABELS)
+    assert whole.fingerprint == read_evaluation_pictures(folder / "val", LABELS).fingerprint
+    assert whole.labelled
+
+
+def test_a_flat_folder_has_no_labels(folder: Path) -> None:
+    pictures = read_evaluation_pictures(folder / "val" / "red", LABELS)
+    assert (len(pictures.samples), pictures.labelled) == (5, False)
+
+
+def test_batches_hold_every_picture_in_order(folder: Path) -> None:
+    pictures = read_evaluation_pictures(folder, LABELS)
+    sizes = [len(batch) for batch in pictures.batches(SPEC, 4)]
+    assert sizes == [4, 4, 4, 3]
+    means = [tensor.mean(axis=(0, 1)).argmax() for tensor in pictures.tensors(SPEC)]
+    assert means == [2] * 5 + [1] * 5 + [0] * 5
+
+
+@given(st.lists(st.integers(), max_size=60))
+def test_threads_keep_the_order(numbers: list[int]) -> None:
+    assert list(map_in_order(lambda number: number * 2, numbers)) == [number * 2 for number in numbers]
