@@ -6,7 +6,10 @@ import asyncio
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from bundle.errors import ConvoyError
@@ -16,6 +19,12 @@ from service.model import ServedModel
 from service.settings import Settings, read_settings
 
 logger = logging.getLogger("convoy.service")
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None], _: Future[Any]) -> None:
+    """Run `call` on the loop, from whichever thread; after the loop's end there is nothing left to count."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
 
 
 class Engine:
@@ -85,26 +94,22 @@ class Engine:
             raise NotReady(self._reason)
         if self._pending >= self.settings.queue + self.settings.threads:
             raise Overloaded(self._pending - self.settings.threads)
-        self._pending += 1
         try:
-            work = asyncio.get_running_loop().run_in_executor(
-                self._pool, self._work, model, data, k, time.perf_counter(), deadline
-            )
+            work = self._pool.submit(self._work, model, data, k, time.perf_counter(), deadline)
         except RuntimeError as error:  # the pool was shut down between the check and now
-            self._pending -= 1
             raise NotReady(self._reason) from error
         # Counted until the thread is free again, not until the client stops waiting.
-        work.add_done_callback(self._done)
+        self._pending += 1
+        work.add_done_callback(partial(_soon, asyncio.get_running_loop(), self._done))
         try:
-            return await asyncio.wait_for(asyncio.shield(work), max(0.0, deadline - time.monotonic()))
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                # Cancelled or timed out, it takes what has not begun out of the queue with it.
+                return await asyncio.wrap_future(work)
         except TimeoutError as error:
-            work.cancel()
             raise DeadlinePassed(self.settings.timeout) from error
 
-    def _done(self, work: asyncio.Future[dict[str, Any]]) -> None:
+    def _done(self) -> None:
         self._pending -= 1
-        if not work.cancelled():
-            work.exception()  # fetched, so that an answer nobody waits for is not logged as lost
 
     def _work(self, model: ServedModel, data: bytes, k: int, queued: float, deadline: float) -> dict[str, Any]:
         self.metrics.observe_stage("queue", time.perf_counter() - queued)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import prometheus_client
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from service.engine import Engine
+from service.front import Front
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+@dataclass
+class Served:
+    """A front on a real socket around a stand-in for BentoML's application."""
+
+    url: str
+    port: int
+    engine: Engine
+
+    def post(self, body: bytes = b"", path: str = "/predict", **options: object) -> httpx.Response:
+        return httpx.post(self.url + path, content=body, timeout=30, **options)  # type: ignore[arg-type]
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30)
+
+
+def new_engine() -> Engine:
+    """An engine with a registry of its own: the default one takes each metric once per process."""
+    engine = Engine()
+    engine._metrics = Metrics(prometheus_client.CollectorRegistry())
+    return engine
+
+
+@contextmanager
+def served(engine: Engine) -> Iterator[Served]:
+    app = Front(PlainTextResponse("BentoML's own page"), engine)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Served(f"http://127.0.0.1:{port}", port, engine)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def tiny_settings(tiny_bundle: Path) -> Settings:
+    return Settings(bundle=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)
+
+
+@pytest.fixture(scope="module")
+def tiny_service(tiny_settings: Settings) -> Iterator[Served]:
+    """The tiny bundle, loaded and ready."""
+    engine = new_engine()
+    engine.start(tiny_settings).join()
+    with served(engine) as running:
+        yield running
+    engine.stop()

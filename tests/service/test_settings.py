@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from bundle.cores import available_cores
+from service import settings as module
+from service.errors import SettingInvalid
+from service.settings import read_settings
+
+
+def test_defaults_and_overrides() -> None:
+    settings = read_settings({"CONVOY_BUNDLE": "b", "CONVOY_MAX_PIXELS": "1000", "CONVOY_FORMATS": "jpeg, tiff"})
+    assert settings.bundle == Path("b")
+    assert settings.limits.max_pixels == 1000
+    assert settings.limits.formats == ("JPEG", "TIFF")
+    assert settings.threads == available_cores()
+
+
+def test_tiff_is_off_by_default() -> None:
+    assert "TIFF" not in read_settings({"CONVOY_BUNDLE": "b"}).formats
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "CONVOY_BUNDLE: not set: give the path of a bundle folder"),
+        ({"CONVOY_BUNDLE": ""}, "CONVOY_BUNDLE: not set"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "two"}, "CONVOY_THREADS: Input should be a valid integer"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "0"}, "CONVOY_THREADS: .*greater than or equal to 1"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "inf"}, "CONVOY_TIMEOUT"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "55"}, "CONVOY_TIMEOUT: .*less than or equal to 50"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_FORMATS": "EPS"}, "CONVOY_FORMATS.*EPS: choose from JPEG"),
+    ],
+)
+def test_a_wrong_setting_names_its_variable(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingInvalid, match=message):
+        read_settings(environment)
+
+
+def test_a_packed_bundle_is_found_without_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PACKED_BUNDLE", tmp_path)
+    assert read_settings({}).bundle == tmp_path
+    assert read_settings({"CONVOY_BUNDLE": "b"}).bundle == Path("b")
+
+
+def test_a_near_miss_is_warned_of_and_kubernetes_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    kubernetes = {"CONVOY_SERVICE_HOST": "10.0.0.1", "CONVOY_PORT_3000_TCP_ADDR": "10.0.0.1", "CONVOY_TEST_DATA": "x"}
+    with caplog.at_level(logging.WARNING):
+        read_settings({"CONVOY_BUNDLE": "b", "CONVOY_MAX_PIXEL": "1", **kubernetes})
+    assert [record.getMessage() for record in caplog.records] == [
+        "CONVOY_MAX_PIXEL is not a setting; did you mean CONVOY_MAX_PIXELS?"
+    ]
