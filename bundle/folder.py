@@ -32,6 +32,9 @@ MANIFEST = "manifest.json"
 MANIFEST_CHECKSUM = "manifest.sha256"
 """`sha256sum --check` reads it: a changed byte in the manifest itself is found too."""
 
+LABELS = "labels.txt"
+"""One label per line, line number = index: for whoever does not read the manifest."""
+
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 _CHUNK = 1 << 20
 

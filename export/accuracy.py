@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.manifest import Accuracy
-from export.parity import Probabilities
+from export.runners import Probabilities
 
 MIN_SHARE = 0.99
 """At least this share of fp32's top-1 (MLPerf's rule for quantized entries)."""

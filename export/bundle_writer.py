@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.folder import Folder, open_bundle, record_file, refuse_existing, write_folder, write_manifest
-from bundle.golden import check_golden
+from bundle.folder import LABELS, open_bundle, record_file, refuse_existing, write_folder, write_manifest
 from bundle.manifest import Accuracy, Artefact, BundleManifest, Parity, Provenance
 from export.accuracy import MIN_SHARE, accuracy_of
 from export.card import write_card, write_report
 from export.errors import AccuracyFailed
 from export.evaluation import EvaluationSet, evaluation_pictures, evaluation_set
 from export.golden import write_golden
-from export.parity import compare, run_all
-from export.targets import Target, find_targets, target_of
+from export.parity import compare
+from export.runners import open_artefact, replay_golden, run_all
+from export.targets import Target, find_targets
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
-
-LABELS = "labels.txt"
 
 _UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=0, min_top1_agreement=1)
 """Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""
@@ -62,20 +60,11 @@ def export(
     return Exported(identity, manifest)
 
 
-def replay_golden(bundle: Folder[BundleManifest]) -> dict[str, float]:
-    """Largest difference from the golden answers by target. Raises: GoldenMismatch."""
-    return {
-        artefact.target: check_golden(bundle, artefact, target_of(artefact).open(bundle.path(artefact), artefact))
-        for artefact in bundle.manifest.artefacts
-    }
-
-
 def _artefact(root: Path, checkpoint: Checkpoint, target: Target, evaluation: EvaluationSet) -> Artefact:
     """Write one file and prove it on every evaluation picture."""
-    path = root / target.file
-    target.write(checkpoint, path)
+    target.write(checkpoint, root / target.file)
     unproven = target.describe(root, checkpoint.manifest, _UNPROVEN)
-    found = run_all(target.open(path, unproven), evaluation.batches())
+    found = run_all(open_artefact(root, unproven), evaluation.batches())
     parity = compare(target, found, evaluation.reference)
     accuracy: Accuracy | None = None
     if (labels := evaluation.labels) is not None:

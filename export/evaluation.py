@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.manifest import CheckpointManifest, Metrics, ReferenceDistribution
 from bundle.preprocess import Pixels
-from export.parity import Probabilities
+from export.runners import Probabilities
 from models.checkpoint import Checkpoint
 from models.data import Pictures, read_evaluation_pictures, read_training_data
 from models.errors import DataChanged, NoEvaluationData

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-from numpy.typing import NDArray
 
-from bundle.golden import Run
 from bundle.manifest import Parity
-from bundle.preprocess import Pixels
 from export.errors import ParityFailed
+from export.runners import Probabilities
 from export.targets import Target
-
-Probabilities = NDArray[np.float32]
-
-
-def run_all(run: Run, batches: Iterable[Pixels]) -> Probabilities:
-    """float32 [n, K] of all batches."""
-    return np.concatenate([run(batch) for batch in batches])
 
 
 def compare(target: Target, found: Probabilities, reference: Probabilities) -> Parity:

@@ -1,4 +1,4 @@
-"""The register of targets: what can be exported, by whom it is written, and what runs it."""
+"""The register of targets: what can be exported, and by whom it is written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.cores import available_cores
-from bundle.golden import Run
 from bundle.manifest import Artefact, Manifest, Parity
-from bundle.onnx_session import OnnxSession
 from export import to_onnx
 from export.errors import UnknownTarget
 from models.checkpoint import Checkpoint
@@ -19,7 +16,7 @@ from models.checkpoint import Checkpoint
 class Target:
     """One kind of file.
 
-    write: checkpoint → file. describe: the manifest's record. open: the file's own runtime.
+    write: checkpoint → file. describe: the manifest's record. What runs it: `export.runners`.
     tolerance: largest allowed difference of a probability from PyTorch's on the same pixels.
     min_top1_agreement: smallest allowed share of pictures with the same first class.
     """
@@ -28,14 +25,8 @@ class Target:
     file: str
     write: Callable[[Checkpoint, Path], None]
     describe: Callable[[Path, Manifest, Parity], Artefact]
-    open: Callable[[Path, Artefact], Run]
     tolerance: float
     min_top1_agreement: float
-
-
-def open_onnx(path: Path, artefact: Artefact) -> Run:
-    """The artefact in onnxruntime, with every core for one batch."""
-    return OnnxSession(path, artefact, threads=available_cores()).run
 
 
 TARGETS = {
@@ -44,7 +35,6 @@ TARGETS = {
         file=to_onnx.FILE,
         write=to_onnx.write_onnx,
         describe=to_onnx.onnx_artefact,
-        open=open_onnx,
         # Measured at most 3e-5 over the zoo; a wrong mean, resize or label order gives over 1e-2.
         tolerance=1e-4,
         min_top1_agreement=0.99,
@@ -58,8 +48,3 @@ def find_targets(names: Sequence[str]) -> list[Target]:
         if name not in TARGETS:
             raise UnknownTarget(name, TARGETS)
     return [TARGETS[name] for name in dict.fromkeys(names)]
-
-
-def target_of(artefact: Artefact) -> Target:
-    """The target that wrote the artefact. Raises: UnknownTarget."""
-    return find_targets([artefact.target])[0]

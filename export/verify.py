@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import ManifestInvalid
-from bundle.folder import Folder, open_bundle
+from bundle.folder import LABELS, Folder, open_bundle
 from bundle.manifest import BundleManifest
 from export.accuracy import MIN_SHARE
-from export.bundle_writer import LABELS, replay_golden
 from export.errors import AccuracyFailed
-from export.parity import run_all
-from export.targets import target_of
+from export.runners import open_artefact, replay_golden, run_all
 from models.data import read_evaluation_pictures
 
 
@@ -63,7 +61,7 @@ def _accuracy(bundle: Folder[BundleManifest], data: Path) -> list[Check]:
     labels = np.array([sample.label for sample in pictures.samples])
     checks = []
     for artefact in manifest.artefacts:
-        run = target_of(artefact).open(bundle.path(artefact), artefact)
+        run = open_artefact(bundle.root, artefact)
         top1 = float((run_all(run, pictures.batches(manifest.preprocess)).argmax(1) == labels).mean())
         checks.append(Check(f"accuracy {artefact.target}", f"top-1 {top1:.4f} of {len(labels)} pictures"))
         recorded = manifest.metrics

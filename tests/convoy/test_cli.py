@@ -1,0 +1,246 @@
+"""The command line as a person meets it: one line, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, sha256_of
+from convoy.main import main
+from tests.pictures import plain
+
+
+@dataclass(frozen=True)
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Convoy:
+    """The command in this process: what torch's import costs is paid once."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.capfd = capfd
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: object) -> Result:
+        self.monkeypatch.setattr(sys, "argv", ["convoy", *map(str, arguments)])
+        self.capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as exit:
+            code = exit.code if isinstance(exit.code, int) else 0
+        return Result(code, *self.capfd.readouterr())
+
+    def train(self, data: Path, out: Path, *more: object, arch: str = "lenet5") -> Result:
+        return self("train", "--arch", arch, "--data", data, "--out", out, "--epochs", 1, *more)
+
+
+@pytest.fixture
+def convoy(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Convoy:
+    return Convoy(capfd, monkeypatch)
+
+
+def refused(result: Result, *parts: str, code: int = 2) -> None:
+    """One line that starts with `error: ` and has every part; no traceback."""
+    assert result.returncode == code, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_help_lists_every_command(convoy: Convoy) -> None:
+    text = convoy("--help").stdout
+    for command in ("train", "pull", "export", "verify", "predict", "serve", "package", "demo"):
+        assert f"  {command} " in text
+
+
+def test_an_unknown_architecture_lists_near_names(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    refused(convoy.train(colours, tmp_path / "run", arch="mobilenetv2"), "'mobilenetv2'", "near: mobilenet_v2")
+    refused(convoy("pull", "resnet19", "--out", tmp_path / "run"), "'resnet19'", "near: resnet18")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_are_no_data(convoy: Convoy, tmp_path: Path) -> None:
+    empty, single = tmp_path / "empty", tmp_path / "single"
+    empty.mkdir()
+    (single / "cats").mkdir(parents=True)
+    plain("red").save(single / "cats" / "1.png")
+    refused(convoy.train(empty, tmp_path / "run"), f"{empty}: no images", "one folder per class")
+    refused(convoy.train(single, tmp_path / "run"), "only one class, 'cats'")
+    refused(convoy.train(tmp_path / "none", tmp_path / "run"), "no such data")
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "single"}
+
+
+def test_an_unreadable_picture_is_named_or_skipped(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(colours, tmp_path / "data"))
+    (data / "train" / "red" / "broken.jpg").write_bytes(b"no picture")
+    refused(convoy.train(data, tmp_path / "run"), "1 unreadable image", "broken.jpg", "--skip-bad")
+    assert not (tmp_path / "run").exists()
+    result = convoy.train(data, tmp_path / "run", "--skip-bad", "--json")
+    assert result.returncode == 0
+    assert "left out" in result.stderr
+    assert "broken.jpg" in result.stderr
+    assert json.loads(result.stdout)["validation pictures"] == "15"
+    assert "broken.jpg" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_weights_of_another_architecture_say_which_keys_differ(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    import torch
+
+    from models.registry import build
+
+    torch.save(build("lenet5", 10).state_dict(), tmp_path / "lenet.pth")
+    result = convoy.train(colours, tmp_path / "run", "--weights", tmp_path / "lenet.pth", arch="mobilenet_v2")
+    refused(
+        result, "not the weights of mobilenet_v2", "missing (features.0.0.weight", "unexpected (c1.", "check --arch"
+    )
+    refused(
+        convoy.train(colours, tmp_path / "run", "--weights", tmp_path / "none.pth"), "none.pth: not readable as weights"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--transfer", "head"), "transfer=head needs trained weights"),
+        (("--transfer", "tail"), "transfer: Input should be"),
+        (("--batch-size", "0"), "batch_size"),
+        (("--weights", "imagenet"), "ImageNet weights of lenet5 cannot be had"),
+    ],
+)
+def test_settings_that_cannot_be(
+    convoy: Convoy, colours: Path, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    refused(convoy.train(colours, tmp_path / "run", *options), message)
+
+
+def test_a_changed_byte_stops_every_command(convoy: Convoy, tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    model = bytearray((bundle / "model.onnx").read_bytes())
+    model[100] ^= 1
+    (bundle / "model.onnx").write_bytes(model)
+    for command in (("verify",), ("predict", tiny_bundle / "golden"), ("serve",), ("package",)):
+        name, *rest = command
+        refused(convoy(name, bundle, *rest), "model.onnx: the content changed: sha256")
+
+
+def test_a_newer_manifest_is_refused(convoy: Convoy, tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    document = json.loads((bundle / MANIFEST).read_text())
+    (bundle / MANIFEST).write_text(json.dumps({**document, "schema_version": 99}))
+    (bundle / MANIFEST_CHECKSUM).write_text(f"{sha256_of(bundle / MANIFEST)}  {MANIFEST}\n")
+    refused(convoy("verify", bundle), "schema_version is 99", "update Convoy")
+
+
+def test_the_wrong_kind_of_folder(convoy: Convoy, tiny_bundle: Path, tmp_path: Path) -> None:
+    refused(convoy("export", tiny_bundle, "--out", tmp_path / "out"), "this is a bundle, a checkpoint was expected")
+    refused(convoy("verify", tmp_path), "no bundle folder here")
+    refused(
+        convoy("export", tiny_bundle, "--to", "onyx", "--out", tmp_path / "out"), "unknown target 'onyx' (near: onnx)"
+    )
+
+
+def test_a_port_in_use_is_one_line(convoy: Convoy, tiny_bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused(convoy("serve", tiny_bundle, "--port", port), f"127.0.0.1:{port} cannot be listened on", "--port")
+        refused(convoy("demo", "--once", "--port", port), f"127.0.0.1:{port} cannot be listened on")
+
+
+def test_a_target_that_exists_is_kept(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("precious")
+    refused(convoy.train(colours, tmp_path / "thesis"), "exists already", "--overwrite")
+    refused(convoy.train(colours, tmp_path / "thesis", "--overwrite"), "not a Convoy folder", "left alone")
+    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "precious"
+
+
+def test_usage_errors_are_short_and_exit_with_2(convoy: Convoy) -> None:
+    for arguments in (("train",), ("train", "--no-such-option"), ("no-such-command",)):
+        result = convoy(*arguments)
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+        assert "Error: " in result.stderr
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    plain("red").save(folder / "a, b.png")
+    plain("green").save(folder / "more" / "[c].png")
+    (folder / "notes.txt").write_text("x")
+    return folder
+
+
+def test_predict_takes_files_folders_and_patterns(convoy: Convoy, tiny_bundle: Path, pictures: Path) -> None:
+    for paths in ((pictures,), (pictures / "a, b.png", pictures / "more"), (f"{pictures}/**/*.png",)):
+        result = convoy("predict", tiny_bundle, *paths, "--json", "--top-k", 1)
+        assert result.returncode == 0
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert {(Path(row["image"]).name, row["predictions"][0]["label"]) for row in rows} == {
+            ("a, b.png", "red"),
+            ("[c].png", "green"),
+        }
+
+
+def test_predict_writes_csv(convoy: Convoy, tiny_bundle: Path, pictures: Path) -> None:
+    (pictures / "zz.png").write_bytes(b"bad")
+    result = convoy("predict", tiny_bundle, pictures, "--format", "csv", "--top-k", 2)
+    assert result.returncode == 1
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    assert [(Path(row["image"]).name, row["rank"], row["label"]) for row in rows] == [
+        ("a, b.png", "1", "red"),
+        ("a, b.png", "2", "green"),
+        ("[c].png", "1", "green"),
+        ("[c].png", "2", "blue"),
+        ("zz.png", "", ""),
+    ]
+    assert "not an image" in rows[-1]["error"]
+
+
+def test_predict_shows_a_table_with_the_bad_file_as_a_row(convoy: Convoy, tiny_bundle: Path, pictures: Path) -> None:
+    (pictures / "zz.png").write_bytes(b"bad")
+    result = convoy("predict", tiny_bundle, pictures)
+    assert result.returncode == 1
+    assert "red" in result.stdout
+    assert "error: not an image" in " ".join(result.stdout.split())
+
+
+def test_predict_refuses_a_path_that_is_not_there(convoy: Convoy, tiny_bundle: Path) -> None:
+    refused(convoy("predict", tiny_bundle, "no-such-*.png"), "no-such-*.png: no such file, folder or pattern")
+
+
+def test_the_road_by_hand(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    trained = convoy.train(colours, tmp_path / "runs" / "colours", "--lr", "5e-3", "--epochs", 10)
+    assert trained.returncode == 0, trained.stderr
+    assert "validation top-1" in trained.stdout
+    assert "next: convoy export" in trained.stderr
+    out = tmp_path / "bundles" / "colours"
+    exported = convoy("export", tmp_path / "runs" / "colours", "--to", "onnx", "--out", out)
+    assert exported.returncode == 0, exported.stderr
+    assert "top-1 agreement" in exported.stdout
+    verified = convoy("verify", out, "--json")
+    assert json.loads(verified.stdout)["golden onnx"].startswith("8 pictures")
+    predicted = convoy("predict", out, colours / "val", "--json")
+    assert len(predicted.stdout.splitlines()) == 15
+
+
+def test_the_installed_command_is_this_one() -> None:
+    result = subprocess.run([Path(sys.executable).parent / "convoy", "verify", "x"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "error: x: no bundle folder here (expected a folder with a manifest.json)\n"
