@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from service.engine import Engine
 from service.errors import InvalidParameter, UploadTooSlow
-from service.uploads import read_image
+from service.uploads import read_upload
 
 DEFAULT_TOP_K = 5
 MAX_TOP_K = 1000
@@ -46,10 +46,12 @@ class Routes:
         deadline = time.monotonic() + settings.timeout
         try:
             async with asyncio.timeout(settings.timeout):
-                data = await read_image(request, settings.max_bytes)
+                upload = await read_upload(request, settings.max_bytes)
         except TimeoutError as error:
             raise UploadTooSlow(settings.timeout) from error
-        return JSONResponse(await self.engine.classify(model, data, k, deadline))
+        if "top_k" not in query:
+            k = _top_k(upload.top_k)
+        return JSONResponse(await self.engine.classify(model, upload.image, k, deadline))
 
     async def models(self, _: Request) -> Response:
         """GET /models: what is loaded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,13 +11,22 @@ from starlette.requests import Request
 
 from service.errors import MalformedRequest, UploadTooLarge
 
-FIELD: Final = "image"
+FIELD: Final = b"image"
+TOP_K: Final = b"top_k"
+MAX_TOP_K_BYTES = 64
 MULTIPART_OVERHEAD = 64 * 1024
 """What boundaries, part headers and small fields may add to the image's bytes."""
 
 
-async def read_image(request: Request, max_bytes: int) -> bytes:
-    """The bytes of the multipart field `image`, or of a raw body of any other content type.
+class Upload(NamedTuple):
+    """The image's bytes, and `top_k` where the form has it (BentoML's client sends it there)."""
+
+    image: bytes
+    top_k: str | None = None
+
+
+async def read_upload(request: Request, max_bytes: int) -> Upload:
+    """The multipart field `image`, or a raw body of any other content type.
 
     The type a client claims is not believed: the decoder looks at the bytes.
     Raises: MalformedRequest, UploadTooLarge (before the body is read, when its length is declared).
@@ -28,7 +37,7 @@ async def read_image(request: Request, max_bytes: int) -> bytes:
         body = bytearray()
         async for chunk in _limited(request.stream(), max_bytes):
             body += chunk
-        return bytes(body)
+        return Upload(bytes(body))
     _refuse_declared_length(request, max_bytes + MULTIPART_OVERHEAD)
     boundary = options.get(b"boundary")
     if not boundary:
@@ -55,15 +64,16 @@ async def _limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
 
 
 class ImageForm:
-    """A multipart form of which only the part called `image` is kept, in memory: nothing is spooled to disk.
+    """A multipart form of which only `image` and `top_k` are kept, in memory: nothing is spooled to disk.
 
     Raises: MalformedRequest on a broken form, no part or two parts called `image`; UploadTooLarge.
     """
 
     def __init__(self, boundary: bytes, max_bytes: int) -> None:
-        self._image: bytearray | None = None
-        self._max_bytes = max_bytes
-        self._keep = False
+        self._parts: dict[bytes, bytearray] = {}
+        self._part: bytearray | None = None
+        self._limits = {FIELD: max_bytes, TOP_K: MAX_TOP_K_BYTES}
+        self._name = b""
         self._ended = False
         self._header = bytearray()
         self._value = bytearray()
@@ -91,13 +101,14 @@ class ImageForm:
         except FormParserError as error:
             raise MalformedRequest(f"broken multipart body ({error})") from error
 
-    def close(self) -> bytes:
-        """The image's bytes, once the whole body was fed."""
+    def close(self) -> Upload:
+        """What was sent, once the whole body was fed."""
         if not self._ended:
             raise MalformedRequest("the multipart body ends before its last boundary")
-        if self._image is None:
-            raise MalformedRequest(f"no multipart field {FIELD!r}")
-        return bytes(self._image)
+        if FIELD not in self._parts:
+            raise MalformedRequest(f"no multipart field {FIELD.decode()!r}")
+        top_k = self._parts.get(TOP_K)
+        return Upload(bytes(self._parts[FIELD]), None if top_k is None else top_k.decode("utf-8", "replace"))
 
     def _on_part_begin(self) -> None:
         self._disposition = b""
@@ -116,18 +127,20 @@ class ImageForm:
 
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
-        self._keep = options.get(b"name") == FIELD.encode()
-        if self._keep and self._image is not None:
-            raise MalformedRequest(f"two multipart fields {FIELD!r}: send one image per request")
-        if self._keep:
-            self._image = bytearray()
+        self._name = options.get(b"name", b"")
+        self._part = None
+        if self._name not in self._limits:
+            return
+        if self._name in self._parts:
+            raise MalformedRequest(f"two multipart fields {self._name.decode()!r}: send one per request")
+        self._part = self._parts[self._name] = bytearray()
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if not self._keep or self._image is None:
+        if self._part is None:
             return
-        self._image += data[start:end]
-        if len(self._image) > self._max_bytes:
-            raise UploadTooLarge(self._max_bytes)
+        self._part += data[start:end]
+        if len(self._part) > self._limits[self._name]:
+            raise UploadTooLarge(self._limits[self._name])
 
     def _on_end(self) -> None:
         self._ended = True

@@ -59,6 +59,14 @@ def test_top_k(tiny_service: Served, k: int, count: int) -> None:
     assert len(tiny_service.post(RED, f"/predict?top_k={k}").json()["predictions"]) == count
 
 
+def test_top_k_may_be_a_form_field_and_the_query_wins(tiny_service: Served) -> None:
+    form = {"data": {"top_k": "1"}, "files": {"image": ("x.png", RED)}}
+    assert len(httpx.post(tiny_service.url + "/predict", **form).json()["predictions"]) == 1
+    assert len(httpx.post(tiny_service.url + "/predict?top_k=2", **form).json()["predictions"]) == 2
+    form["data"] = {"top_k": "many"}
+    assert problem_of(httpx.post(tiny_service.url + "/predict", **form))[0] == 400
+
+
 @pytest.mark.parametrize("k", ["0", "-1", "x", "1.5", "", "1001", "9" * 50, "²", "٣", "1e2"])
 def test_a_wrong_top_k_is_400(tiny_service: Served, k: str) -> None:
     response = httpx.post(tiny_service.url + "/predict", params={"top_k": k}, content=RED)
