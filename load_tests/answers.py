@@ -65,6 +65,4 @@ def check(answer: Any, expected: Expected) -> None:
     """Raises: WrongAnswer when the first class or its probability is another."""
     found = first_of(answer)
     if found.label != expected.label or abs(found.probability - expected.probability) > TOLERANCE:
-        raise WrongAnswer(
-            f"{found.label} {found.probability:.5f}, expected {expected.label} {expected.probability:.5f}"
-        )
+        raise WrongAnswer(f"{found} instead of {expected}")
