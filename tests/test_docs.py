@@ -1,0 +1,181 @@
+"""Every command block of README and docs is run, as written, in a folder like a reader's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import models as torchvision_models
+
+from models.registry import build
+from tests.pictures import COLOURS, plain
+from tests.serving import free_port, server
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+RUN = {"bash", "python"}
+SHOWN = {"json"}
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    text = (ROOT / page).read_text()
+    assert text.count("```") % 2 == 0, page
+    found = [Block(page, language, body) for language, body in BLOCK.findall(text)]
+    assert 2 * len(found) == text.count("```"), f"{page}: a block without a language"
+    return found
+
+
+def test_every_block_is_run_or_known_to_be_shown() -> None:
+    for page in PAGES:
+        assert {block.language for block in blocks(page)} <= RUN | SHOWN
+
+
+def write_photos(root: Path, classes: list[str], count: int = 6) -> None:
+    for index, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            colour = list(COLOURS)[index % len(COLOURS)]
+            plain(colour, 60 + number, 50, 10 * index + number).save(root / name / f"{name}-{number}.png")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has: a clone (its folders linked), photos, and torchvision's download as if it had been done."""
+    home = tmp_path_factory.mktemp("reader")
+    for name in ("load_tests", "docs"):
+        (home / name).symlink_to(ROOT / name)
+    (home / ".venv" / "bin").mkdir(parents=True)
+    (home / ".venv" / "bin" / "activate").write_text("")
+    write_photos(home / "photos", ["ants", "bees", "wasps"])
+    plain("red", 80, 60).save(home / "photo.jpg")
+    (home / "pictures.csv").write_text("path,class_index\nphoto.jpg,5\n" + "photos/ants/ants-0.png,7\n")
+    cache = home / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.manual_seed(0)
+    url = torchvision_models.get_model_weights("mobilenet_v2").DEFAULT.url  # type: ignore[attr-defined]
+    torch.save(build("mobilenet_v2", 1000).state_dict(), cache / Path(url).name)
+    (home / "runs" / "letters").mkdir(parents=True)
+    from safetensors.torch import save_file
+
+    save_file(build("lenet5", 2).state_dict(), home / "runs" / "letters" / "weights.safetensors")
+    (home / "letters.txt").write_text("a\nb\n")
+    return home
+
+
+@pytest.fixture(scope="module")
+def environment(reader: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {
+        **os.environ,
+        "PATH": path,
+        "TORCH_HOME": str(reader / "torch"),
+        "BENTOML_HOME": str(reader / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+
+
+def run(block: Block, reader: Path, environment: dict[str, str], port: int) -> None:
+    text = block.text.replace(":3000", f":{port}")
+    command = ["bash", "-euo", "pipefail", "-c", text] if block.language == "bash" else [sys.executable, "-c", text]
+    result = subprocess.run(command, cwd=reader, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, f"{block.page}:\n{block.text}\n{result.stdout}\n{result.stderr}"
+
+
+@contextmanager
+def served(block: Block, reader: Path, environment: dict[str, str]) -> Iterator[int]:
+    """`convoy serve …` of a block, in the background, on a free port."""
+    port = free_port()
+    arguments = [part for part in shlex.split(block.text) if part not in ("--port", "3000")]
+    with server([*arguments, "--port", str(port)], reader / "serve.log", port, environment, cwd=reader):
+        yield port
+
+
+def walk(page: str, reader: Path, environment: dict[str, str]) -> int:
+    """Run the page's blocks in order; what follows a `convoy serve` block is run against it. Returns how many."""
+    pending = [block for block in blocks(page) if block.language in RUN]
+    port = 0
+    for number, block in enumerate(pending):
+        if block.text.startswith("convoy serve"):
+            with served(block, reader, environment) as port:
+                for later in pending[number + 1 :]:
+                    run(later, reader, environment, port)
+            break
+        if "make " not in block.text:
+            run(block, reader, environment, port)
+    return len(pending)
+
+
+@pytest.fixture(scope="module")
+def readme(reader: Path, environment: dict[str, str]) -> int:
+    return walk("README.md", reader, environment)
+
+
+def test_the_readme_works_as_written(readme: int) -> None:
+    assert readme == 6
+
+
+@pytest.mark.parametrize("page", ["docs/train.md", "docs/export.md", "docs/serve.md"])
+def test_a_page_works_as_written(readme: int, page: str, reader: Path, environment: dict[str, str]) -> None:
+    assert walk(page, reader, environment) >= 3
+
+
+def test_the_load_test_page_works_as_written(readme: int, reader: Path, environment: dict[str, str]) -> None:
+    serve = next(block for block in blocks("README.md") if block.text.startswith("convoy serve"))
+    with served(serve, reader, environment) as port:
+        for block in blocks("docs/load-test.md"):
+            run(block, reader, environment, port)
+
+
+def test_every_make_target_in_the_docs_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)", "".join(b.text for b in blocks(page)))}
+    assert named >= {"demo", "test", "check", "format", "test-all"}
+    for name in named:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+            if not target.startswith("http"):
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    from service.settings import PREFIX, Settings
+
+    named = set(re.findall(r"^\| `(CONVOY_[A-Z_]+)`", (ROOT / "docs/serve.md").read_text(), re.MULTILINE))
+    assert named == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+def test_the_error_table_is_the_error_table() -> None:
+    from service.problems import STATUS
+
+    text = (ROOT / "docs/serve.md").read_text()
+    rows = re.findall(r"^\| ([0-9, ]+?)(?: \+ `Retry-After`)? \|", text, re.MULTILINE)
+    named = {int(status) for row in rows for status in row.split(", ")}
+    assert named == {status.value for status in STATUS.values()}
+
+
+def test_the_architectures_are_the_registry() -> None:
+    from models.registry import entries
+
+    text = (ROOT / "docs/train.md").read_text().split("## Architectures")[1]
+    assert set(re.findall(r"`([a-z0-9_]+)`", text)) == set(entries())
