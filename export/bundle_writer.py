@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundle.folder import LABELS, open_bundle, record_file, refuse_existing, write_folder, write_manifest
 from bundle.manifest import Accuracy, Artefact, BundleManifest, Parity, Provenance
@@ -74,6 +75,13 @@ def _artefact(root: Path, checkpoint: Checkpoint, target: Target, evaluation: Ev
     return unproven.model_copy(update={"parity": parity, "accuracy": accuracy})
 
 
+def _without_folders(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The recipe with names in the place of paths: a bundle goes to strangers, who need not know whose disk it was."""
+    if recipe is None:
+        return None
+    return {**recipe, "data": Path(recipe["data"]).name, "weights": Path(recipe["weights"]).name}
+
+
 def _manifest(
     root: Path,
     checkpoint: Checkpoint,
@@ -97,6 +105,7 @@ def _manifest(
         provenance=Provenance(
             **{
                 **parent.provenance.model_dump(),
+                "recipe": _without_folders(parent.provenance.recipe),
                 "git_revision": git_revision(),
                 "parent_manifest_sha256": checkpoint.folder.id,
                 "tools": tool_versions("torch", "onnx", "onnxruntime", "pillow", "numpy"),

@@ -28,7 +28,9 @@ def test_the_manifest_tells_the_whole_story(bundle: Path, run: Path) -> None:
     opened, checkpoint = open_bundle(bundle), open_checkpoint(run)
     manifest = opened.manifest
     assert manifest.provenance.parent_manifest_sha256 == checkpoint.id
-    assert manifest.provenance.recipe == checkpoint.manifest.provenance.recipe
+    recipe = checkpoint.manifest.provenance.recipe
+    assert recipe is not None
+    assert manifest.provenance.recipe == {**recipe, "data": "colours"}
     assert manifest.metrics == checkpoint.manifest.metrics
     assert manifest.temperature == checkpoint.manifest.temperature
     artefact = manifest.artefact("onnx")
@@ -174,6 +176,13 @@ def test_verify_finds_labels_in_another_order(bundle: Path, tmp_path: Path) -> N
     write_manifest(copy, manifest.model_copy(update={"documents": documents}))
     with pytest.raises(ConvoyError, match=r"labels\.txt.*not the manifest's labels"):
         verify(copy)
+
+
+def test_no_path_of_this_machine_is_in_the_bundle(bundle: Path, run: Path, colours: Path) -> None:
+    for path in bundle.rglob("*"):
+        if path.is_file():
+            for secret in (str(colours), str(run.parent), str(Path.cwd())):
+                assert secret.encode() not in path.read_bytes(), path
 
 
 def test_card_and_report_name_the_figures(bundle: Path) -> None:
