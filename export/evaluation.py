@@ -20,7 +20,7 @@ from models.checkpoint import Checkpoint
 from models.data import Pictures, read_evaluation_pictures, read_training_data
 from models.errors import DataChanged, NoEvaluationData
 from models.evaluate import Evaluation
-from models.inference import logits_of, probabilities_of
+from models.inference import logits_of, probabilities_of, use_threads
 
 BATCH = 32
 
@@ -85,6 +85,7 @@ def evaluation_set(checkpoint: Checkpoint, pictures: Pictures) -> Iterator[Evalu
     """Decode and preprocess once, for every target; on disk, so that memory does not grow with the pictures."""
     manifest = checkpoint.manifest
     crop = manifest.preprocess.crop
+    use_threads(crop)
     with tempfile.TemporaryDirectory() as scratch:
         tensors = np.lib.format.open_memmap(
             os.path.join(scratch, "tensors.npy"), "w+", np.uint8, (len(pictures.samples), crop, crop, 3)

@@ -12,9 +12,7 @@ from bundle.cores import available_cores
 from bundle.image import decode
 from models.augment import Augment
 from models.data import Pictures
-
-SMALL_CROP = 64
-"""Below this many pixels a picture is decoded faster than it is sent between processes."""
+from models.inference import SMALL_CROP
 
 
 class PictureDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -38,6 +36,7 @@ def picture_loader(
     pictures: Pictures, augment: Augment, batch_size: int, *, shuffle: bool
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batches of uint8 [N, crop, crop, 3] and int64 [N]."""
+    # A small picture is decoded faster than it is sent between processes.
     workers = available_cores() if augment.spec.crop >= SMALL_CROP else 0
     return DataLoader(
         PictureDataset(pictures, augment),

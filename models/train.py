@@ -23,7 +23,7 @@ from models.data import Pictures, TrainingData, read_training_data
 from models.datasets import feature_loader, picture_loader
 from models.evaluate import Evaluation
 from models.history import read_history, write_history
-from models.inference import logits_of
+from models.inference import logits_of, use_threads
 from models.learner import Learner
 from models.provenance import git_revision, tool_versions
 from models.recipe import Recipe
@@ -57,6 +57,7 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
     )
     loaded = load_network(entry, recipe.weights)
     spec = recipe.preprocess or loaded.preprocess
+    use_threads(spec.crop)
     network = with_classes(loaded, entry, len(data.classes))
     learner = Learner(network, entry.head, spec, recipe, len(data.classes))
     with write_folder(out, overwrite=overwrite) as partial:
