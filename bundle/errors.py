@@ -61,6 +61,19 @@ class UnreadableImage(ImageError):
         super().__init__(f"the image's pixels cannot be decoded ({reason}): send an intact file")
 
 
+class NameInvalid(ConvoyError):
+    def __init__(self, what: str, value: str) -> None:
+        super().__init__(
+            f"{what} {value!r}: use letters, digits, '.', '_' and '-', at most 128, the first a letter or digit "
+            "(it becomes part of addresses, metrics and image names)"
+        )
+
+
+class LabelsInvalid(ConvoyError):
+    def __init__(self, source: object, reason: str) -> None:
+        super().__init__(f"{source}: {reason}: one printable label per class, at least two classes")
+
+
 class FolderError(ConvoyError):
     """A checkpoint or bundle folder that is not what it claims to be."""
 
@@ -103,9 +116,19 @@ class ChecksumMismatch(FolderError):
         )
 
 
+class SizeMismatch(FolderError):
+    def __init__(self, path: object, expected: int, found: int) -> None:
+        super().__init__(f"{path}: {expected} bytes were expected, {found} found: fetch or export the folder again")
+
+
 class TargetExists(ConvoyError):
     def __init__(self, path: object) -> None:
         super().__init__(f"{path}: exists already: choose another --out, or pass --overwrite")
+
+
+class NotReplaceable(ConvoyError):
+    def __init__(self, path: object, kind: str) -> None:
+        super().__init__(f"{path}: exists and is no {kind} folder of Convoy's: it is left alone, choose another --out")
 
 
 class CannotWrite(ConvoyError):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,6 +22,8 @@ from bundle.errors import (
     ManifestInvalid,
     NewerSchema,
     NotAFolder,
+    NotReplaceable,
+    SizeMismatch,
     TargetExists,
     UnsafePath,
     WrongKind,
@@ -32,13 +34,11 @@ MANIFEST = "manifest.json"
 MANIFEST_CHECKSUM = "manifest.sha256"
 """`sha256sum --check` reads it: a changed byte in the manifest itself is found too."""
 
-LABELS = "labels.txt"
-"""One label per line, line number = index: for whoever does not read the manifest."""
-
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 _CHUNK = 1 << 20
 
 M = TypeVar("M", bound=Manifest)
+Kind = Literal["checkpoint", "bundle"]
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,18 @@ def open_checkpoint(root: Path) -> Folder[CheckpointManifest]:
 def _open(root: Path, model: type[M], kind: str) -> Folder[M]:
     if not (root / MANIFEST).is_file():
         raise NotAFolder(root, kind)
-    raw = _plain_file(root, MANIFEST).read_bytes()
+    raw = _read_manifest(root)
     document = _parse(root, raw)
     version = document.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if type(version) is not int or version < 1:
+        raise ManifestInvalid(root / MANIFEST, f"schema_version is {version!r}, expected {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
         raise NewerSchema(root, version, SCHEMA_VERSION)
     identity = hashlib.sha256(raw).hexdigest()
     _check_manifest_checksum(root, identity)
     found = document.get("kind")
-    if found != kind and found in ("bundle", "checkpoint"):
-        raise WrongKind(root, found, kind)
+    if found != kind:
+        raise WrongKind(root, str(found), kind)
     try:
         manifest = model.model_validate(document)
     except ValidationError as error:
@@ -109,9 +111,15 @@ def _open(root: Path, model: type[M], kind: str) -> Folder[M]:
     return Folder(root, manifest, identity)
 
 
-def _parse(root: Path, raw: bytes) -> dict[str, Any]:
+def _read_manifest(root: Path) -> bytes:
+    with _plain_file(root, MANIFEST).open("rb") as file:
+        raw = file.read(_MAX_MANIFEST_BYTES + 1)
     if len(raw) > _MAX_MANIFEST_BYTES:
         raise ManifestInvalid(root / MANIFEST, f"larger than {_MAX_MANIFEST_BYTES} bytes")
+    return raw
+
+
+def _parse(root: Path, raw: bytes) -> dict[str, Any]:
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -138,6 +146,8 @@ def _check_manifest_checksum(root: Path, identity: str) -> None:
 
 def _check_file(root: Path, record: FileRecord) -> None:
     path = _plain_file(root, record.path)
+    if path.stat().st_size != record.bytes:
+        raise SizeMismatch(path, record.bytes, path.stat().st_size)
     found = sha256_of(path)
     if found != record.sha256:
         raise ChecksumMismatch(path, record.sha256, found)
@@ -160,14 +170,14 @@ def _plain_file(root: Path, relative: str) -> Path:
 
 
 @contextmanager
-def write_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def write_folder(target: Path, kind: Kind, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary sibling of `target` to write into; renamed to `target` when the block ends without an error.
 
     A crash leaves the old folder, or none, and at most a hidden `.NAME.*` sibling; never a half one.
-    Raises: TargetExists; CannotWrite when the disk refuses.
+    Raises: TargetExists, NotReplaceable; CannotWrite when the disk refuses.
     """
     target = target.absolute()
-    refuse_existing(target, overwrite=overwrite)
+    refuse_existing(target, kind, overwrite=overwrite)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -175,29 +185,37 @@ def write_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise CannotWrite(target, error.strerror or str(error)) from error
     try:
         yield partial
-        _publish(partial, target, overwrite=overwrite)
+        _publish(partial, target, kind, overwrite=overwrite)
     except OSError as error:
-        raise CannotWrite(error.filename or target, error.strerror or str(error)) from error
+        if not _concerns(error, partial, target):
+            raise
+        raise CannotWrite(target, error.strerror or str(error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def refuse_existing(target: Path, *, overwrite: bool) -> None:
-    """Raise TargetExists unless the target is free, empty, or a Convoy folder that may be overwritten."""
+def _concerns(error: OSError, *folders: Path) -> bool:
+    """Whether the disk that is written to refused, and not some file that was read meanwhile."""
+    name = error.filename
+    return not isinstance(name, str) or any(Path(name).is_relative_to(folder) for folder in folders)
+
+
+def refuse_existing(target: Path, kind: Kind, *, overwrite: bool) -> None:
+    """Raise TargetExists or NotReplaceable unless the target is free, empty, or of `kind` and to be overwritten."""
     if not target.exists() and not target.is_symlink():
         return
     if target.is_dir() and not any(target.iterdir()):
         return
     if not overwrite:
         raise TargetExists(target)
-    if not (target / MANIFEST).is_file():
-        raise CannotWrite(target, "exists and is not a Convoy folder (no manifest.json): it is left alone")
+    if not (target / MANIFEST).is_file() or _parse(target, _read_manifest(target)).get("kind") != kind:
+        raise NotReplaceable(target, kind)
 
 
-def _publish(partial: Path, target: Path, *, overwrite: bool) -> None:
-    partial.chmod(0o755)  # mkdtemp makes it 0700; a bundle is read by another user, in a container for one
+def _publish(partial: Path, target: Path, kind: Kind, *, overwrite: bool) -> None:
+    _open_to_others(partial)
     _sync(partial)
-    refuse_existing(target, overwrite=overwrite)
+    refuse_existing(target, kind, overwrite=overwrite)
     if not target.exists():
         partial.rename(target)
     else:
@@ -211,6 +229,13 @@ def _publish(partial: Path, target: Path, *, overwrite: bool) -> None:
         finally:
             shutil.rmtree(retired, ignore_errors=True)
     _sync_directory(target.parent)
+
+
+def _open_to_others(root: Path) -> None:
+    """mkdtemp and some writers give only the owner access; a bundle is read by another user, in a container for one."""
+    root.chmod(0o755)
+    for path in root.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _sync(root: Path) -> None:

@@ -119,9 +119,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise UnreadableImage(f"mode {image.mode}: 32-bit samples have no defined white; convert it to 8 or 16 bits")
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, picture).convert("RGB")
+        picture = image if image.mode == "RGBA" else image.convert("RGBA")
+        # Pasting takes 9 bytes a pixel beside the picture; alpha_composite and two conversions took 16.
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture.getchannel("A"))
+        return white
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -5,22 +5,53 @@ The format is explained, rule by rule, in docs/bundle-format.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from bundle.errors import ArtefactMissing
+from bundle.errors import ArtefactMissing, NameInvalid
 
 SCHEMA_VERSION: Final = 1
+LABELS: Final = "labels.txt"
+"""One label per line, line number = index: for whoever does not read the manifest."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
+Version = Annotated[str, Field(pattern=f"^{_VERSION}$")]
 Scalar = bool | int | float | str | None
+
+
+def model_name(out: Path) -> str:
+    """A folder's name, which becomes the model's. Raises: NameInvalid."""
+    return _matching(_NAME, "the folder name", out.absolute().name)
+
+
+def checked_version(version: str) -> str:
+    """Raises: NameInvalid."""
+    return _matching(_VERSION, "version", version)
+
+
+def label_problem(labels: Sequence[str]) -> str | None:
+    """What is wrong with the labels, if anything."""
+    if len(labels) < 2:
+        return f"at least 2 labels are needed, got {len(labels)}"
+    for index, label in enumerate(labels):
+        if not label.strip() or not label.isprintable():
+            return f"label {index} is empty or has a control character: {label!r}"
+    return None
+
+
+def _matching(pattern: str, what: str, value: str) -> str:
+    if not re.fullmatch(pattern, value):
+        raise NameInvalid(what, value)
+    return value
 
 
 def _relative(path: str) -> str:
@@ -120,7 +151,7 @@ class TensorSpec(Record):
 
     name: str
     dtype: Literal["uint8", "float32"]
-    shape: tuple[int | str, ...]
+    shape: Annotated[tuple[int | str, ...], Field(min_length=2)]
     layout: str
     range: tuple[float, float]
 
@@ -137,6 +168,12 @@ class Parity(Record):
     tolerance: Annotated[float, Field(gt=0)]
     top1_agreement: Share
     min_top1_agreement: Share
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_abs_difference > self.tolerance or self.top1_agreement < self.min_top1_agreement:
+            raise ValueError("the recorded parity is outside its own tolerance")
+        return self
 
 
 class Accuracy(Record):
@@ -174,6 +211,12 @@ class Artefact(FileRecord):
     latency: Latency | None = None
     tools: dict[str, str] = {}
 
+    @model_validator(mode="after")
+    def _check_gate(self) -> Self:
+        if self.accuracy is not None and not self.accuracy.passed:
+            raise ValueError(f"{self.path}: an artefact that failed its accuracy gate is not published")
+        return self
+
 
 class Golden(Record):
     """A picture's original bytes, its uint8 [H, W, 3] tensor (.npy) and its float32 [K] probabilities (.npy)."""
@@ -201,11 +244,8 @@ class Manifest(Record):
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:
-        if len(self.labels) < 2:
-            raise ValueError(f"at least 2 labels are needed, got {len(self.labels)}")
-        for index, label in enumerate(self.labels):
-            if not label.strip() or not label.isprintable():
-                raise ValueError(f"label {index} is empty or has a control character: {label!r}")
+        if problem := label_problem(self.labels):
+            raise ValueError(problem)
         recalls = self.metrics.per_class_recall if self.metrics else self.labels
         frequencies = self.reference_distribution.class_frequencies if self.reference_distribution else self.labels
         for what, found in (("per_class_recall", recalls), ("class_frequencies", frequencies)):
@@ -274,6 +314,12 @@ class BundleManifest(Manifest):
         for golden in self.golden:
             if golden.label_index is not None and golden.label_index >= len(self.labels):
                 raise ValueError(f"{golden.image.path}: label_index {golden.label_index} has no label")
+        return self
+
+    @model_validator(mode="after")
+    def _check_documents(self) -> Self:
+        if LABELS not in [document.path for document in self.documents]:
+            raise ValueError(f"documents: {LABELS} is missing")
         return self
 
     @model_validator(mode="after")

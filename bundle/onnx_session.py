@@ -16,6 +16,11 @@ _ERRORS_ONLY = 3
 _DTYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
+def _fixed(shape: Sequence[object]) -> list[int | None]:
+    """The dimensions, None for one that is chosen at run time, however it is called."""
+    return [size if isinstance(size, int) else None for size in shape]
+
+
 class OnnxSession:
     """Runs uint8 [N, H, W, 3] → float32 [N, K]. Safe to share between threads.
 
@@ -64,7 +69,7 @@ class OnnxSession:
             ("input", self._session.get_inputs(), artefact.inputs),
             ("output", self._session.get_outputs(), artefact.outputs),
         ):
-            actual = [(value.name, value.type, len(value.shape)) for value in found]
-            expected = [(spec.name, _DTYPES[spec.dtype], len(spec.shape)) for spec in recorded]
+            actual = [(value.name, value.type, _fixed(value.shape)) for value in found]
+            expected = [(spec.name, _DTYPES[spec.dtype], _fixed(spec.shape)) for spec in recorded]
             if actual != expected:
                 raise ArtefactInvalid(path, f"{what} is {actual}, the manifest says {expected}")

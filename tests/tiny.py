@@ -65,7 +65,7 @@ def tiny_graph() -> onnx.ModelProto:
 
 def write_tiny_bundle(target: Path, *, version: str = "1") -> Path:
     """Write the bundle and return its path."""
-    with write_folder(target) as root:
+    with write_folder(target, "bundle") as root:
         onnx.save(tiny_graph(), root / "model.onnx")
         (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
         write_manifest(root, tiny_manifest(root, target.name, version))

@@ -17,6 +17,8 @@ from bundle.errors import (
     ManifestInvalid,
     NewerSchema,
     NotAFolder,
+    NotReplaceable,
+    SizeMismatch,
     TargetExists,
     UnsafePath,
     WrongKind,
@@ -140,7 +142,7 @@ def test_a_path_outside_is_refused(bundle: Path) -> None:
 
 def test_nothing_appears_when_the_writer_fails(tmp_path: Path) -> None:
     def fail() -> None:
-        with write_folder(tmp_path / "new") as partial:
+        with write_folder(tmp_path / "new", "bundle") as partial:
             (partial / "half").write_text("half")
             raise RuntimeError("in the middle")
 
@@ -158,7 +160,7 @@ def test_a_folder_that_exists_is_kept_unless_told_otherwise(bundle: Path) -> Non
 
 def test_overwriting_replaces_it_whole(bundle: Path) -> None:
     (bundle / "left over").write_text("old")
-    with write_folder(bundle, overwrite=True) as partial:
+    with write_folder(bundle, "bundle", overwrite=True) as partial:
         (partial / MANIFEST).write_text("{}")
     assert [path.name for path in bundle.iterdir()] == [MANIFEST]
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
@@ -167,7 +169,7 @@ def test_overwriting_replaces_it_whole(bundle: Path) -> None:
 def test_a_folder_that_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "wedding.jpg").write_bytes(b"precious")
-    with pytest.raises(CannotWrite, match="left alone"), write_folder(tmp_path / "photos", overwrite=True):
+    with pytest.raises(NotReplaceable, match="left alone"), write_folder(tmp_path / "photos", "bundle", overwrite=True):
         pytest.fail("the block must not run")
     assert (tmp_path / "photos" / "wedding.jpg").read_bytes() == b"precious"
 
@@ -182,14 +184,14 @@ def test_a_failed_replacement_keeps_the_old_one(bundle: Path, monkeypatch: pytes
         return original(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(CannotWrite), write_folder(bundle, overwrite=True) as partial:
+    with pytest.raises(CannotWrite), write_folder(bundle, "bundle", overwrite=True) as partial:
         (partial / MANIFEST).write_text("{}")
     assert open_bundle(bundle).id == before
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(CannotWrite, match="No space left"), write_folder(tmp_path / "new"):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model.onnx")
+    with pytest.raises(CannotWrite, match="No space left"), write_folder(tmp_path / "new", "bundle"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +201,7 @@ def test_a_killed_writer_leaves_the_old_folder_intact(bundle: Path) -> None:
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from bundle.folder import write_folder\n"
-        "with write_folder(Path(sys.argv[1]), overwrite=True) as partial:\n"
+        "with write_folder(Path(sys.argv[1]), 'bundle', overwrite=True) as partial:\n"
         "    (partial / 'manifest.json').write_text('{}')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -215,4 +217,81 @@ def test_a_published_folder_can_be_read_by_others(tmp_path: Path) -> None:
 def test_a_wrong_checksum_says_what_to_do(bundle: Path) -> None:
     (bundle / "labels.txt").write_text("red\ngreen\nblue\n")
     with pytest.raises(ChecksumMismatch, match=r"labels\.txt: the content changed.*export the folder again"):
+        open_bundle(bundle)
+
+
+def test_a_web_app_with_a_manifest_of_its_own_is_left_alone(tmp_path: Path) -> None:
+    app = tmp_path / "webapp"
+    app.mkdir()
+    (app / MANIFEST).write_text('{"name": "a web app", "start_url": "/"}')
+    with (
+        pytest.raises(NotReplaceable, match="no bundle folder of Convoy's"),
+        write_folder(app, "bundle", overwrite=True),
+    ):
+        pytest.fail("the block must not run")
+
+
+def test_a_bundle_never_replaces_a_checkpoint(bundle: Path) -> None:
+    with pytest.raises(NotReplaceable), write_folder(bundle, "checkpoint", overwrite=True):
+        pytest.fail("the block must not run")
+    open_bundle(bundle)
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_target(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), write_folder(tmp_path / "new", "bundle"):
+        (tmp_path / "missing.jpg").read_bytes()
+
+
+def test_files_written_for_the_owner_alone_are_opened_to_others(tmp_path: Path) -> None:
+    with write_folder(tmp_path / "new", "bundle") as partial:
+        (partial / "weights").touch(0o600)
+    assert (tmp_path / "new" / "weights").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("changes", [{"schema_version": True}, {"schema_version": None}, {"schema_version": "1"}])
+def test_a_version_that_is_none_is_refused(bundle: Path, changes: dict[str, object]) -> None:
+    rewrite_manifest(bundle, **changes)
+    with pytest.raises(ManifestInvalid, match="schema_version is"):
+        open_bundle(bundle)
+
+
+def test_a_manifest_without_a_kind_is_refused(bundle: Path) -> None:
+    rewrite_manifest(bundle, kind=None)
+    with pytest.raises(WrongKind):
+        open_bundle(bundle)
+
+
+def test_a_wrong_size_is_found(bundle: Path) -> None:
+    document = json.loads((bundle / MANIFEST).read_text())
+    document["artefacts"][0]["bytes"] += 1
+    rewrite_manifest(bundle, artefacts=document["artefacts"])
+    with pytest.raises(SizeMismatch, match=r"model\.onnx: \d+ bytes were expected"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("parity", {"max_abs_difference": 0.9}, "outside its own tolerance"),
+        ("parity", {"top1_agreement": 0.0}, "outside its own tolerance"),
+        ("outputs", [], None),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(
+    bundle: Path, key: str, value: object, message: str | None
+) -> None:
+    document = json.loads((bundle / MANIFEST).read_text())
+    artefact = document["artefacts"][0]
+    if isinstance(value, dict):
+        artefact[key].update(value)
+    else:
+        artefact[key][0]["shape"] = value
+    rewrite_manifest(bundle, artefacts=document["artefacts"])
+    with pytest.raises(ManifestInvalid, match=message):
+        open_bundle(bundle)
+
+
+def test_a_bundle_without_labels_txt_is_refused(bundle: Path) -> None:
+    rewrite_manifest(bundle, documents=[])
+    with pytest.raises(ManifestInvalid, match=r"labels\.txt is missing"):
         open_bundle(bundle)

@@ -81,3 +81,26 @@ def test_stages_are_observed(tiny_bundle: Path) -> None:
 def test_a_target_that_is_not_there_is_named(tiny_bundle: Path) -> None:
     with pytest.raises(ArtefactMissing, match="'onnx-int8'"):
         Classifier(tiny_bundle, "onnx-int8")
+
+
+def test_golden_answers_that_are_nan_match_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+    manifest = open_bundle(bundle).manifest
+    np.save(bundle / "golden/0.probabilities.npy", np.full(3, np.nan, np.float32))
+    record = record_file(bundle, "golden/0.probabilities.npy")
+    golden = (manifest.golden[0].model_copy(update={"probabilities": record}), *manifest.golden[1:])
+    write_manifest(bundle, manifest.model_copy(update={"golden": golden}))
+    with pytest.raises(GoldenMismatch, match="differs by nan"):
+        Classifier(bundle).check_golden()
+
+
+def test_an_archive_of_arrays_is_no_golden_array(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+    with (bundle / "golden/0.tensor.npy").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    record = record_file(bundle, "golden/0.tensor.npy")
+    manifest = open_bundle(tiny_bundle).manifest
+    golden = (manifest.golden[0].model_copy(update={"tensor": record}), *manifest.golden[1:])
+    write_manifest(bundle, manifest.model_copy(update={"golden": golden}))
+    with pytest.raises(ManifestInvalid, match="an archive of several"):
+        read_array(open_bundle(bundle), record)

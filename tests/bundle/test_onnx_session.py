@@ -54,3 +54,10 @@ def test_a_graph_unlike_its_record_is_refused(tiny_bundle: Path) -> None:
     renamed = artefact.inputs[0].model_copy(update={"name": "pixels"})
     with pytest.raises(ArtefactInvalid, match="the manifest says"):
         OnnxSession(tiny_bundle / "model.onnx", artefact.model_copy(update={"inputs": (renamed,)}))
+
+
+def test_a_graph_of_another_width_is_refused(tiny_bundle: Path) -> None:
+    artefact = open_bundle(tiny_bundle).manifest.artefact("onnx")
+    wider = artefact.outputs[0].model_copy(update={"shape": ("N", 4)})
+    with pytest.raises(ArtefactInvalid, match="the manifest says"):
+        OnnxSession(tiny_bundle / "model.onnx", artefact.model_copy(update={"outputs": (wider,)}))
