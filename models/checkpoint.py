@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from bundle.folder import Folder, open_checkpoint, record_file, write_manifest
+from bundle.errors import ManifestInvalid
+from bundle.folder import MANIFEST, Folder, open_checkpoint, record_file, write_manifest
 from bundle.manifest import (
     Architecture,
     CheckpointManifest,
@@ -17,8 +18,8 @@ from bundle.manifest import (
     Provenance,
     ReferenceDistribution,
 )
-from models.registry import Entry, build
-from models.weights import load_strictly
+from models.registry import Entry, build, find
+from models.weights import load_strictly, read_state_dict
 
 WEIGHTS = "weights.safetensors"
 
@@ -78,7 +79,21 @@ def load_checkpoint(root: Path) -> Checkpoint:
     """
     folder = open_checkpoint(root)
     architecture = folder.manifest.architecture
-    network = build(architecture.name, **architecture.arguments)  # type: ignore[arg-type]
     weights = folder.path(folder.manifest.weights)
-    load_strictly(network, load_file(weights), weights, architecture.name)
+    network = _rebuild(folder)
+    load_strictly(network, read_state_dict(weights), weights, architecture.name)
     return Checkpoint(folder, network.eval())
+
+
+def _rebuild(folder: Folder[CheckpointManifest]) -> nn.Module:
+    """The network of the manifest. Only arguments that the registry knows reach a builder.
+
+    torchvision's would start a download for `weights`.
+    """
+    architecture, classes = folder.manifest.architecture, len(folder.manifest.labels)
+    entry = find(architecture.name)
+    unknown = sorted(architecture.arguments.keys() - entry.arguments.keys() - {"num_classes"})
+    if unknown or architecture.arguments.get("num_classes") != classes:
+        what = f"unknown argument {unknown[0]!r}" if unknown else f"num_classes is not the number of labels, {classes}"
+        raise ManifestInvalid(folder.root / MANIFEST, f"architecture: {what}")
+    return build(architecture.name, **architecture.arguments)  # type: ignore[arg-type]

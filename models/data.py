@@ -24,6 +24,7 @@ from models.errors import (
     BadTable,
     DataNotFound,
     EmptyClass,
+    MixedFolder,
     NoImages,
     TooFewClasses,
     UnknownLabel,
@@ -111,7 +112,7 @@ def read_training_data(root: Path, *, validation_share: float, seed: int, skip_b
     """
     if not root.is_dir():
         raise DataNotFound(root, "a folder with one folder of images per class")
-    train, validation = _child(root, TRAIN_NAMES), _child(root, VALIDATION_NAMES)
+    train, validation = _split_folder(root, TRAIN_NAMES), _split_folder(root, VALIDATION_NAMES)
     if train and validation:
         classes = class_names(train)
         samples = _samples_by_class(train, classes)
@@ -135,8 +136,10 @@ def read_evaluation_pictures(source: Path, labels: Sequence[str], *, skip_bad: b
     if source.is_file():
         samples = read_table(source, labels)
     elif source.is_dir():
-        folder = _child(source, VALIDATION_NAMES) or source
+        folder = _split_folder(source, VALIDATION_NAMES) or source
         flat = [Sample(path, None) for path in _image_files(folder)]
+        if flat and _has_classes(folder):
+            raise MixedFolder(folder, flat[0].path.name)
         samples = flat or read_folder(folder, labels)
     else:
         raise DataNotFound(source, "a folder of images or a CSV file")
@@ -221,8 +224,16 @@ def _check_one(sample: Sample) -> tuple[str, str]:
     return hashlib.sha256(data).hexdigest(), ""
 
 
-def _child(root: Path, names: Sequence[str]) -> Path | None:
-    return next((root / name for name in names if (root / name).is_dir()), None)
+def _split_folder(root: Path, names: Sequence[str]) -> Path | None:
+    """The folder of a split. It holds folders of images: a class may well be called `train` or `valid`."""
+    return next((root / name for name in names if _has_classes(root / name)), None)
+
+
+def _has_classes(folder: Path) -> bool:
+    """Whether there are folders with images in this folder."""
+    return folder.is_dir() and any(
+        entry.is_dir() and not entry.name.startswith(".") and _image_files(entry) for entry in folder.iterdir()
+    )
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -281,6 +292,6 @@ def _row(
         raise BadTable(table, line, f"{picture} is not a file")
     if label_column == "label":
         return Sample(picture, index_of(table, label, labels))
-    if not label.isdecimal() or int(label) >= len(labels):
-        raise BadTable(table, line, f"class_index {label!r} is not one of 0..{len(labels) - 1}")
+    if not (label.isascii() and label.isdecimal() and len(label) < 10 and int(label) < len(labels)):
+        raise BadTable(table, line, f"class_index {label[:20]!r} is not one of 0..{len(labels) - 1}")
     return Sample(picture, int(label))

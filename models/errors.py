@@ -68,6 +68,11 @@ class UnusableLabel(ConvoyError):
         super().__init__(f"{path}: the folder name {label!r} has a control character or is blank: rename it")
 
 
+class MixedFolder(ConvoyError):
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(f"{path}: pictures ({name}) beside folders of pictures: keep one or the other")
+
+
 class BadPictures(ConvoyError):
     """Pictures that cannot be decoded. Each is named; the first few are on the line."""
 
@@ -111,3 +116,21 @@ class DataChanged(ConvoyError):
 class NoEvaluationData(ConvoyError):
     def __init__(self, run: object) -> None:
         super().__init__(f"{run}: this checkpoint names no validation pictures: give some with --data")
+
+
+class Interrupted(ConvoyError):
+    """Ctrl-C (130) or SIGTERM (143), as a shell counts them."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__("training was stopped before its end: nothing was written")
+
+
+class Diverged(ConvoyError):
+    exit_code = 1
+
+    def __init__(self, learning_rate: float) -> None:
+        super().__init__(
+            f"training diverged (the network's answers are not finite): nothing was written, "
+            f"try a --learning-rate below {learning_rate:g}"
+        )

@@ -11,16 +11,18 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bundle.folder import refuse_existing, write_folder
-from bundle.manifest import Metrics, Preprocess, Provenance
+from bundle.manifest import Metrics, Preprocess, Provenance, model_name
 from models.augment import Augment
 from models.calibration import fit_temperature
 from models.checkpoint import Facts, write_checkpoint
 from models.data import Pictures, TrainingData, read_training_data
 from models.datasets import feature_loader, picture_loader
+from models.errors import Diverged, Interrupted
 from models.evaluate import Evaluation
 from models.history import read_history, write_history
 from models.inference import logits_of, use_threads
@@ -49,8 +51,8 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
 
     Raises: the errors of `models.errors`, TargetExists.
     """
-    entry = find(recipe.arch)
-    refuse_existing(out, overwrite=overwrite)
+    entry, name = find(recipe.arch), model_name(out)
+    refuse_existing(out, "checkpoint", overwrite=overwrite)
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     data = read_training_data(
         Path(recipe.data), validation_share=recipe.validation_share, seed=recipe.seed, skip_bad=recipe.skip_bad
@@ -58,16 +60,16 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
     loaded = load_network(entry, recipe.weights)
     spec = recipe.preprocess or loaded.preprocess
     use_threads(spec.crop)
-    network = with_classes(loaded, entry, len(data.classes))
+    network = with_classes(loaded, entry, len(data.classes), keep_head=recipe.transfer != "head")
     learner = Learner(network, entry.head, spec, recipe, len(data.classes))
-    with write_folder(out, overwrite=overwrite) as partial:
+    with write_folder(out, "checkpoint", overwrite=overwrite) as partial:
         _fit(learner, entry, data, spec, partial, progress=progress)
         temperature, evaluation = _evaluate(learner, spec, data.validation)
         metrics = evaluation.metrics(data.validation.fingerprint, data.validation.split)
         resolved = recipe.model_copy(update={"preprocess": spec})
         _write_documents(partial, resolved, metrics, data)
         facts = Facts(
-            name=out.name,
+            name=name,
             labels=data.classes,
             preprocess=spec,
             provenance=Provenance(
@@ -108,7 +110,10 @@ def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, f
             deterministic="warn",
             num_sanity_val_steps=0,
         )
-        trainer.fit(learner, train_loader, validation_loader)
+        try:
+            trainer.fit(learner, train_loader, validation_loader)
+        except SystemExit as error:  # Lightning turns Ctrl-C and SIGTERM into exits of its own, SIGTERM's with code 0
+            raise Interrupted(143 if isinstance(error, SIGTERMException) else 130) from error
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         learner.load_state_dict(state["state_dict"])
         learner.to("cpu")
@@ -142,6 +147,8 @@ def _labels(pictures: Pictures) -> Tensor:
 def _evaluate(learner: Learner, spec: Preprocess, pictures: Pictures) -> tuple[float, Evaluation]:
     """The fitted temperature, and the calibrated answers on the validation pictures."""
     logits, labels = logits_of(learner.network, spec, pictures.batches(spec)), _labels(pictures)
+    if not torch.isfinite(logits).all():
+        raise Diverged(learner.recipe.learning_rate)
     temperature = fit_temperature(logits, labels)
     return temperature, Evaluation(torch.softmax(logits / temperature, dim=1), labels)
 

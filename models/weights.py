@@ -53,9 +53,9 @@ def load_network(entry: Entry, weights: str) -> LoadedNetwork:
     return LoadedNetwork(network, classes, entry.preprocess, None, path.name, sha256_of(path))
 
 
-def with_classes(loaded: LoadedNetwork, entry: Entry, classes: int) -> nn.Module:
-    """The network with a head for `classes`; the trained head is kept only when the number is its own."""
-    if loaded.source != NONE and loaded.classes == classes:
+def with_classes(loaded: LoadedNetwork, entry: Entry, classes: int, *, keep_head: bool) -> nn.Module:
+    """The network with a head for `classes`; a trained head is kept if wanted and the number is its own."""
+    if keep_head and loaded.source != NONE and loaded.classes == classes:
         return loaded.network
     replace_head(loaded.network, entry.head, classes)
     return loaded.network

@@ -14,6 +14,7 @@ from models.errors import (
     BadTable,
     DataNotFound,
     EmptyClass,
+    MixedFolder,
     NoImages,
     TooFewClasses,
     UnknownLabel,
@@ -190,3 +191,25 @@ def test_batches_hold_every_picture_in_order(folder: Path) -> None:
 @given(st.lists(st.integers(), max_size=60))
 def test_threads_keep_the_order(numbers: list[int]) -> None:
     assert list(map_in_order(lambda number: number * 2, numbers)) == [number * 2 for number in numbers]
+
+
+def test_classes_may_be_called_like_splits(tmp_path: Path) -> None:
+    for name in ("valid", "invalid", "train"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.png")
+    data = read(tmp_path)
+    assert data.classes == ("invalid", "train", "valid")
+    pictures = read_evaluation_pictures(tmp_path, data.classes)
+    assert (len(pictures.samples), pictures.labelled) == (12, True)
+
+
+def test_a_stray_picture_beside_the_classes_is_refused(folder: Path) -> None:
+    write(folder / "val" / "cover.png")
+    with pytest.raises(MixedFolder, match=r"pictures \(cover\.png\) beside folders of pictures"):
+        read_evaluation_pictures(folder / "val", LABELS)
+
+
+def test_an_endless_class_index_is_refused(folder: Path) -> None:
+    (folder / "list.csv").write_text(f"path,class_index\nval/red/000.png,{'9' * 5000}\n")
+    with pytest.raises(BadTable, match="class_index '9999"):
+        read_evaluation_pictures(folder / "list.csv", LABELS)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from models.augment import Augment
 from models.checkpoint import load_checkpoint
 from models.data import read_training_data
 from models.datasets import picture_loader
-from models.errors import BadPictures
+from models.errors import BadPictures, Diverged
 from models.inference import logits_of
 from models.learner import Learner
 from models.recipe import Recipe, resolve_recipe
@@ -176,3 +178,30 @@ def test_features_and_pictures_go_through_the_same_head(colours: Path) -> None:
     network.output.register_forward_hook(lambda module, inputs, output: seen.update(features=inputs[0]))
     with torch.no_grad():
         torch.testing.assert_close(learner(pictures), learner(seen["features"]))
+
+
+def test_a_diverged_run_is_not_published(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="--learning-rate below 1e"):
+        train(recipe(colours, learning_rate=1e30), tmp_path / "run", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_run_says_so_and_leaves_nothing(colours: Path, tmp_path: Path, signal: str, code: int) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "import models.learner\n"
+        "def stop(self, batch, index):\n"
+        f"    os.kill(os.getpid(), signal.{signal})\n"
+        "    return original(self, batch, index)\n"
+        "original = models.learner.Learner.training_step\n"
+        "models.learner.Learner.training_step = stop\n"
+        "from convoy.main import main\n"
+        "main()\n"
+    )
+    options = ["train", "--arch", "lenet5", "--data", str(colours), "--out", str(tmp_path / "run"), "--epochs", "50"]
+    result = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, timeout=120)
+    assert result.returncode == code, result.stderr
+    assert result.stderr.splitlines()[-1] == "error: training was stopped before its end: nothing was written"
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []

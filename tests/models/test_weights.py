@@ -82,9 +82,11 @@ def test_files_that_are_no_weights(tmp_path: Path, name: str) -> None:
 
 def test_the_head_is_kept_only_for_its_own_number_of_classes(lenet_file: Path) -> None:
     entry = find("lenet5")
-    kept = with_classes(load_network(entry, str(lenet_file)), entry, 7)
+    kept = with_classes(load_network(entry, str(lenet_file)), entry, 7, keep_head=True)
     torch.testing.assert_close(kept.output.weight, read_state_dict(lenet_file)["output.weight"])
-    assert with_classes(load_network(entry, str(lenet_file)), entry, 3).output.out_features == 3
+    assert with_classes(load_network(entry, str(lenet_file)), entry, 3, keep_head=True).output.out_features == 3
+    fresh = with_classes(load_network(entry, str(lenet_file)), entry, 7, keep_head=False)
+    assert not torch.equal(fresh.output.weight, kept.output.weight)
 
 
 def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
