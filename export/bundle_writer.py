@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.folder import LABELS, open_bundle, record_file, refuse_existing, write_folder, write_manifest
-from bundle.manifest import Accuracy, Artefact, BundleManifest, Parity, Provenance
+from bundle.folder import open_bundle, record_file, refuse_existing, write_folder, write_manifest
+from bundle.manifest import (
+    LABELS,
+    Accuracy,
+    Artefact,
+    BundleManifest,
+    Parity,
+    Provenance,
+    checked_version,
+    model_name,
+)
 from export.accuracy import MIN_SHARE, accuracy_of
 from export.card import write_card, write_report
 from export.errors import AccuracyFailed
@@ -20,7 +29,7 @@ from export.targets import Target, find_targets
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
 
-_UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=0, min_top1_agreement=1)
+_UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=1, min_top1_agreement=1)
 """Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""
 
 
@@ -48,13 +57,17 @@ def export(
     (exit code 1) when an artefact does not answer as the checkpoint does; nothing is published then.
     """
     chosen = find_targets(targets)
-    refuse_existing(out, overwrite=overwrite)
+    name, version = model_name(out), checked_version(version)
+    refuse_existing(out, "bundle", overwrite=overwrite)
     checkpoint = load_checkpoint(run)
     pictures = evaluation_pictures(checkpoint.manifest, data)
-    with write_folder(out, overwrite=overwrite) as partial, evaluation_set(checkpoint, pictures) as evaluation:
+    with (
+        write_folder(out, "bundle", overwrite=overwrite) as partial,
+        evaluation_set(checkpoint, pictures) as evaluation,
+    ):
         artefacts = tuple(_artefact(partial, checkpoint, target, evaluation) for target in chosen)
         (partial / LABELS).write_text("\n".join(checkpoint.manifest.labels) + "\n", encoding="utf-8")
-        manifest = _manifest(partial, checkpoint, artefacts, evaluation, out.name, version, licence)
+        manifest = _manifest(partial, checkpoint, artefacts, evaluation, name, version, licence)
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
@@ -79,7 +92,7 @@ def _without_folders(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
     """The recipe with names in the place of paths: a bundle goes to strangers, who need not know whose disk it was."""
     if recipe is None:
         return None
-    return {**recipe, "data": Path(recipe["data"]).name, "weights": Path(recipe["weights"]).name}
+    return {**recipe, **{key: Path(str(recipe[key])).name for key in ("data", "weights") if key in recipe}}
 
 
 def _manifest(
@@ -114,6 +127,8 @@ def _manifest(
         licence=licence or parent.licence,
         artefacts=artefacts,
         golden=write_golden(root, evaluation),
+        documents=(record_file(root, LABELS),),
     )
-    names = (LABELS, write_card(root, manifest), write_report(root, manifest))
-    return manifest.model_copy(update={"documents": tuple(record_file(root, document) for document in names)})
+    pages = (write_card(root, manifest), write_report(root, manifest))
+    documents = (*manifest.documents, *(record_file(root, page) for page in pages))
+    return manifest.model_copy(update={"documents": documents})

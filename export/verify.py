@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bundle.errors import ManifestInvalid
-from bundle.folder import LABELS, Folder, open_bundle
-from bundle.manifest import BundleManifest
+from bundle.folder import Folder, open_bundle
+from bundle.manifest import LABELS, BundleManifest
 from export.accuracy import MIN_SHARE
 from export.errors import AccuracyFailed
 from export.runners import open_artefact, replay_golden, run_all
@@ -18,10 +18,11 @@ from models.data import read_evaluation_pictures
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report."""
+    """One line of the report; `value` is its figure: files, labels, a largest difference, a share."""
 
     what: str
     result: str
+    value: float | None = None
 
 
 def verify(path: Path, data: Path | None = None) -> list[Check]:
@@ -30,11 +31,12 @@ def verify(path: Path, data: Path | None = None) -> list[Check]:
     manifest = bundle.manifest
     files = list(manifest.files())
     size = sum(file.bytes for file in files)
-    checks = [Check("bundle", bundle.id), Check("checksums", f"{len(files)} files, {size / 1e6:.1f} MB")]
+    checks = [Check("bundle", bundle.id), Check("checksums", f"{len(files)} files, {size / 1e6:.1f} MB", len(files))]
     _check_labels(bundle)
-    checks.append(Check("labels", f"{len(manifest.labels)} in {LABELS} as in the manifest"))
+    checks.append(Check("labels", f"{len(manifest.labels)} in {LABELS} as in the manifest", len(manifest.labels)))
     for target, difference in replay_golden(bundle).items():
-        checks.append(Check(f"golden {target}", f"{len(manifest.golden)} pictures, difference {difference:.1e}"))
+        result = f"{len(manifest.golden)} pictures, difference {difference:.1e}"
+        checks.append(Check(f"golden {target}", result, difference))
     for artefact in manifest.artefacts:
         parity = artefact.parity
         checks.append(
@@ -42,14 +44,15 @@ def verify(path: Path, data: Path | None = None) -> list[Check]:
                 f"parity {artefact.target}",
                 f"recorded at export: {parity.max_abs_difference:.1e} (allowed {parity.tolerance:.0e}), "
                 f"top-1 agreement {parity.top1_agreement:.2%} of {parity.n}",
+                parity.max_abs_difference,
             )
         )
     return checks + (_accuracy(bundle, data) if data else [])
 
 
 def _check_labels(bundle: Folder[BundleManifest]) -> None:
-    lines = (bundle.root / LABELS).read_text(encoding="utf-8").splitlines()
-    if tuple(lines) != bundle.manifest.labels:
+    expected = "".join(f"{label}\n" for label in bundle.manifest.labels)
+    if (bundle.root / LABELS).read_bytes() != expected.encode():
         raise ManifestInvalid(bundle.root / LABELS, "the lines are not the manifest's labels")
 
 
@@ -63,7 +66,7 @@ def _accuracy(bundle: Folder[BundleManifest], data: Path) -> list[Check]:
     for artefact in manifest.artefacts:
         run = open_artefact(bundle.root, artefact)
         top1 = float((run_all(run, pictures.batches(manifest.preprocess)).argmax(1) == labels).mean())
-        checks.append(Check(f"accuracy {artefact.target}", f"top-1 {top1:.4f} of {len(labels)} pictures"))
+        checks.append(Check(f"accuracy {artefact.target}", f"top-1 {top1:.4f} of {len(labels)} pictures", top1))
         recorded = manifest.metrics
         same = recorded is not None and recorded.dataset_fingerprint == pictures.fingerprint
         if same and recorded is not None and top1 < MIN_SHARE * recorded.top1:
