@@ -20,7 +20,7 @@ ENGINE = Engine()
 @bentoml.service(
     name="convoy",
     workers=1,
-    # Longer than the longest CONVOY_TIMEOUT: Convoy's own answer comes first, as a problem document.
+    # Longer than twice the longest CONVOY_TIMEOUT: Convoy's own answer comes first, as a problem document.
     traffic={"timeout": 60},
     # BentoML labels its metrics with raw paths, one series for each that a client makes up.
     metrics={"enabled": False},

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,9 @@ class Engine:
         self._model: ServedModel | None = None
         self._settings: Settings | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._uploads = 0
         self._pending = 0
         self._metrics: Metrics | None = None
 
@@ -56,12 +59,15 @@ class Engine:
         return thread
 
     def stop(self) -> None:
-        """Refuse new requests and let the running ones finish."""
-        self._reason = "shutting down"
-        self._model = None
+        """Refuse new requests, let the running ones finish, and refuse those that wait."""
+        with self._lock:
+            self._stopped = True
+            self._reason = "shutting down"
+            self._model = None
+            pool = self._pool
         self.metrics.ready.set(0)
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     @property
     def settings(self) -> Settings:
@@ -85,15 +91,28 @@ class Engine:
             raise UnknownVersion(model.name, version, [model.version])
         return model
 
-    async def classify(self, model: ServedModel, data: bytes, k: int, deadline: float) -> dict[str, Any]:
-        """The model's answer by `deadline` (time.monotonic).
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Hold a place while an upload is read. Raises: Overloaded, before anything of the body was read.
 
-        Raises: ImageError, Overloaded, DeadlinePassed, NotReady.
+        Uploads, waiting and running requests share the places, so memory is bounded by places x max_bytes.
+        """
+        places = self.settings.queue + self.settings.threads
+        if self._uploads + self._pending >= places:
+            raise Overloaded(self._uploads + self._pending)
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
+    async def classify(self, model: ServedModel, data: bytes, k: int, deadline: float) -> dict[str, Any]:
+        """The model's answer by `deadline` (time.monotonic), for a request that was admitted.
+
+        Raises: ImageError, DeadlinePassed, NotReady.
         """
         if self._pool is None:
             raise NotReady(self._reason)
-        if self._pending >= self.settings.queue + self.settings.threads:
-            raise Overloaded(self._pending - self.settings.threads)
         try:
             work = self._pool.submit(self._work, model, data, k, time.perf_counter(), deadline)
         except RuntimeError as error:  # the pool was shut down between the check and now
@@ -107,6 +126,10 @@ class Engine:
                 return await asyncio.wrap_future(work)
         except TimeoutError as error:
             raise DeadlinePassed(self.settings.timeout) from error
+        except asyncio.CancelledError as error:
+            if self._stopped and work.cancelled():
+                raise NotReady(self._reason) from error
+            raise
 
     def _done(self) -> None:
         self._pending -= 1
@@ -121,23 +144,35 @@ class Engine:
         started = time.perf_counter()
         try:
             self._settings = settings or read_settings()
-            self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="convoy")
             model = ServedModel(self._settings.bundle, self._settings.artefact, self._settings.limits)
         except ConvoyError as error:
-            self._reason = str(error)
+            self._fail(str(error))
             logger.error("not ready: %s", error)
         except Exception:
             # Never half ready and never silent: whatever it was, /readyz says that it failed.
-            self._reason = "the bundle could not be loaded: see the log"
+            self._fail("the bundle could not be loaded: see the log")
             logger.exception("not ready")
         else:
+            self._publish(model, self._settings, time.perf_counter() - started)
+
+    def _publish(self, model: ServedModel, settings: Settings, seconds: float) -> None:
+        """Ready, unless it was stopped in the meantime."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="convoy")
             self._model = model
-            self.metrics.loaded(model)
-            logger.info(
-                "ready: %s %s (%s), golden answers within %.1e, in %.2f s",
-                model.name,
-                model.version,
-                model.bundle.id[:12],
-                model.golden_difference,
-                time.perf_counter() - started,
-            )
+        self.metrics.loaded(model)
+        logger.info(
+            "ready: %s %s (%s), golden answers within %.1e, in %.2f s",
+            model.name,
+            model.version,
+            model.bundle.id[:12],
+            model.golden_difference,
+            seconds,
+        )
+
+    def _fail(self, reason: str) -> None:
+        with self._lock:
+            if not self._stopped:
+                self._reason = reason

@@ -62,7 +62,7 @@ class NotReady(ConvoyError):
 
 class Overloaded(ConvoyError):
     def __init__(self, waiting: int) -> None:
-        super().__init__(f"{waiting} requests are waiting already: try again shortly")
+        super().__init__(f"{waiting} requests are being worked on already: try again shortly")
 
 
 class DeadlinePassed(ConvoyError):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from bundle.folder import open_bundle
+from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, Folder, open_bundle
+from bundle.manifest import BundleManifest
 from service.run import ROOT
 from service.settings import PACKED_BUNDLE
 
@@ -29,7 +30,7 @@ def package(bundle: Path) -> tuple[str, Path]:
     with tempfile.TemporaryDirectory() as context:
         for folder in ("service", "bundle"):
             shutil.copytree(ROOT / folder, Path(context) / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(bundle, Path(context) / PACKED_BUNDLE.name)
+        _copy_bundle(opened, Path(context) / PACKED_BUNDLE.name)
         bento = bentoml.build(
             options["service"],
             name=bento_name(manifest.name),
@@ -42,6 +43,13 @@ def package(bundle: Path) -> tuple[str, Path]:
     return str(bento.tag), Path(bento.path)
 
 
+def _copy_bundle(bundle: Folder[BundleManifest], target: Path) -> None:
+    """Only what the manifest answers for: a link beside it may lead anywhere."""
+    for path in (MANIFEST, MANIFEST_CHECKSUM, *(record.path for record in bundle.manifest.files())):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.root / path, target / path)
+
+
 def bento_name(name: str) -> str:
-    """BentoML takes lower case letters, digits, `-`, `_` and `.`."""
-    return "convoy-" + re.sub(r"[^a-z0-9._-]", "-", name.lower())
+    """BentoML takes 63 lower case letters, digits, `-`, `_` and `.`, the last a letter or digit."""
+    return ("convoy-" + re.sub(r"[^a-z0-9._-]", "-", name.lower()))[:63].rstrip("._-")

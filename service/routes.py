@@ -43,14 +43,16 @@ class Routes:
         model = self.engine.find(query.get("model"), query.get("version"))
         k = _top_k(query.get("top_k"))
         settings = self.engine.settings
-        deadline = time.monotonic() + settings.timeout
-        try:
-            async with asyncio.timeout(settings.timeout):
-                upload = await read_upload(request, settings.max_bytes)
-        except TimeoutError as error:
-            raise UploadTooSlow(settings.timeout) from error
+        with self.engine.admitted():
+            try:
+                async with asyncio.timeout(settings.timeout):
+                    upload = await read_upload(request, settings.max_bytes)
+            except TimeoutError as error:
+                raise UploadTooSlow(settings.timeout) from error
         if "top_k" not in query:
             k = _top_k(upload.top_k)
+        # The answer has its own time: a slow client must not cause what looks like a slow service.
+        deadline = time.monotonic() + settings.timeout
         return JSONResponse(await self.engine.classify(model, upload.image, k, deadline))
 
     async def models(self, _: Request) -> Response:

@@ -30,8 +30,8 @@ class Settings(Record):
 
     bundle: the bundle folder. artefact: which of its targets to serve.
     threads: pictures worked on at the same time; by default as many as the container has cores.
-    queue: requests that may wait for a thread; the next one is refused with 429.
-    timeout: seconds for one request, upload included.
+    queue: requests that may be uploading or waiting for a thread; the next one is refused with 429.
+    timeout: seconds for an upload, and again for its answer.
     max_bytes, max_pixels: of one image. formats: Pillow's names, comma separated; TIFF is left out by
     default because libtiff has by far the longest list of holes and no camera or browser sends it.
     """
@@ -39,9 +39,9 @@ class Settings(Record):
     bundle: Path
     artefact: str = "onnx"
     threads: Count = Field(default_factory=available_cores)
-    queue: Count = 64
-    timeout: Annotated[float, Field(gt=0, le=50)] = 20
-    max_bytes: Count = 20 * 1024 * 1024
+    queue: Count = 32
+    timeout: Annotated[float, Field(gt=0, le=25)] = 20
+    max_bytes: Count = 10 * 1024 * 1024
     max_pixels: Count = 50_000_000
     formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 

@@ -104,11 +104,15 @@ def test_the_queue_is_bounded_and_recovers(tiny_bundle: Path) -> None:
     async def scenario() -> None:
         accepted = [asyncio.create_task(classify(engine, held, k)) for k in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="2 requests are waiting"):
-            await classify(engine, held, 9)
+        with pytest.raises(Overloaded, match="3 requests are being worked on"), engine.admitted():
+            pytest.fail("the block must not run")
         held.release.set()
         assert [answer["k"] for answer in await asyncio.gather(*accepted)] == [0, 1, 2]
-        assert (await classify(engine, held, 4))["k"] == 4
+        await asyncio.sleep(0)
+        with engine.admitted(), engine.admitted(), engine.admitted(), pytest.raises(Overloaded), engine.admitted():
+            pytest.fail("the block must not run")
+        with engine.admitted():
+            assert (await classify(engine, held, 4))["k"] == 4
 
     asyncio.run(scenario())
 
@@ -173,3 +177,40 @@ def test_the_golden_answers_guard_the_door(tiny_bundle: Path, monkeypatch: pytes
     with pytest.raises(NotReady, match="a golden answer was not reproduced") as caught:
         engine.ready()
     assert isinstance(caught.value, ConvoyError)
+
+
+def test_what_waits_at_a_stop_is_refused_as_not_ready(tiny_bundle: Path) -> None:
+    engine, held = start(Settings(bundle=tiny_bundle, threads=1)), Held()
+
+    async def scenario() -> None:
+        running = asyncio.create_task(classify(engine, held, 1))
+        await asyncio.to_thread(held.running.acquire)
+        waiting = asyncio.create_task(classify(engine, held, 2))
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
+        with pytest.raises(NotReady, match="shutting down"):
+            await waiting
+        held.release.set()
+        assert (await running)["k"] == 1
+        await stopping
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    original = ServedModel.__init__
+
+    def wait(self: ServedModel, *arguments: Any) -> None:
+        assert release.wait(10)
+        original(self, *arguments)
+
+    monkeypatch.setattr(ServedModel, "__init__", wait)
+    engine = new_engine()
+    loading = engine.start(tiny_settings)
+    engine.stop()
+    release.set()
+    loading.join(10)
+    with pytest.raises(NotReady, match="shutting down"):
+        engine.ready()
+    assert engine._pool is None

@@ -242,3 +242,34 @@ def test_an_internal_error_is_a_500_without_details(tiny_service: Served, monkey
 
 def test_nothing_but_json_leaves_the_service(tiny_service: Served) -> None:
     assert json.loads(tiny_service.post(RED).content)["predictions"]
+
+
+def test_a_full_house_refuses_before_the_body(tiny_bundle: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(bundle=tiny_bundle, threads=1, queue=1)).join()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    with served(engine) as service:
+        uploads = [socket.create_connection(("127.0.0.1", service.port), timeout=5) for _ in range(2)]
+        for connection in uploads:
+            connection.sendall(head + b"begun")
+        while engine._uploads < 2:
+            assert service.get("/livez").status_code == 200
+        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as third:
+            third.sendall(head)
+            assert third.recv(20).startswith(b"HTTP/1.1 429")
+        for connection in uploads:
+            connection.close()
+        while engine._uploads:
+            assert service.get("/livez").status_code == 200
+        assert service.post(RED).status_code == 200
+
+
+def test_a_slow_upload_leaves_the_answer_its_time(tiny_bundle: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(bundle=tiny_bundle, timeout=1)).join()
+    with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(RED))
+        connection.sendall(RED[:-1])
+        threading.Event().wait(0.9)  # the client's slowness is what is tested
+        connection.sendall(RED[-1:])
+        assert connection.recv(20).startswith(b"HTTP/1.1 200")

@@ -31,7 +31,7 @@ def test_tiff_is_off_by_default() -> None:
         ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "two"}, "CONVOY_THREADS: Input should be a valid integer"),
         ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "0"}, "CONVOY_THREADS: .*greater than or equal to 1"),
         ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "inf"}, "CONVOY_TIMEOUT"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "55"}, "CONVOY_TIMEOUT: .*less than or equal to 50"),
+        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "26"}, "CONVOY_TIMEOUT: .*less than or equal to 25"),
         ({"CONVOY_BUNDLE": "b", "CONVOY_FORMATS": "EPS"}, "CONVOY_FORMATS.*EPS: choose from JPEG"),
     ],
 )
