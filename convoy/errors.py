@@ -39,3 +39,22 @@ class ServiceDied(ConvoyError):
 
     def __init__(self, log: Path) -> None:
         super().__init__(f"the service did not become ready: see {log}")
+
+
+class Unreachable(ConvoyError):
+    """What the operating system refused, wherever it was met."""
+
+    def __init__(self, error: OSError) -> None:
+        name = error.filename
+        text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+        super().__init__(f"{text}: {error.strerror}" if name is not None else str(error))
+
+
+class NotText(ConvoyError):
+    def __init__(self, error: UnicodeError) -> None:
+        super().__init__(f"a name or a file is not UTF-8 text: {error}")
+
+
+class NothingToClassify(ConvoyError):
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(f"{', '.join(paths)}: no images there")

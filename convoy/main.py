@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from bundle.errors import ConvoyError
 from convoy.commands import demo, export, package, predict, pull, serve, train, verify
 from convoy.console import err
-from convoy.errors import EXTRAS, ExtraMissing
+from convoy.errors import EXTRAS, ExtraMissing, NotText, Unreachable
 
 app = typer.Typer(
     help="From a folder of labelled images to a classifier on a server and on a phone, proven the same at every step.",
@@ -41,6 +42,13 @@ def main() -> None:
         if error.name is None or error.name.split(".")[0] not in EXTRAS:
             raise
         sys.exit(fail(ExtraMissing(error.name.split(".")[0])))
+    except BrokenPipeError:  # `convoy predict … | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        sys.exit(fail(Unreachable(error)))
+    except UnicodeError as error:
+        sys.exit(fail(NotText(error)))
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)
@@ -48,7 +56,7 @@ def main() -> None:
 
 def fail(error: ConvoyError) -> int:
     """Print the error on one line; returns the exit code."""
-    err.print(f"error: {' '.join(str(error).split())}", style="red", markup=False)
+    err.print(f"error: {' '.join(str(error).split())}", style="red")
     return error.exit_code
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
@@ -16,6 +16,8 @@ from convoy.console import err, out
 from convoy.errors import ServiceDied
 
 READY_WITHIN_SECONDS = 60
+_open = build_opener(ProxyHandler({})).open
+"""Straight to this machine, whatever http_proxy says."""
 
 
 def demo(
@@ -37,29 +39,27 @@ def demo(
     quiet_training()
     run, bundle = folder / "runs" / "digits", folder / "bundles" / "digits"
     data = write_digits(folder / "digits")
-    out.print(f"[bold]1 data[/bold]    {data}: 1,797 handwritten digits in 10 classes")
+    out.print(f"1 data    {data}: 1,797 handwritten digits in 10 classes")
     recipe = resolve_recipe("lenet5", data.resolve(), epochs=12, batch_size=64)
     trained = train(recipe, run, overwrite=True, progress=err.is_terminal)
-    out.print(
-        f"[bold]2 train[/bold]   {run}: LeNet-5, validation top-1 {trained.metrics.top1:.4f} of {trained.metrics.n}"
-    )
+    out.print(f"2 train   {run}: LeNet-5, validation top-1 {trained.metrics.top1:.4f} of {trained.metrics.n}")
     exported = export(run, ["onnx"], bundle, overwrite=True)
     parity = exported.manifest.artefacts[0].parity
     out.print(
-        f"[bold]3 export[/bold]  {bundle}: ONNX, differs from PyTorch by {parity.max_abs_difference:.1e} at most, "
+        f"3 export  {bundle}: ONNX, differs from PyTorch by {parity.max_abs_difference:.1e} at most, "
         f"same answer on {parity.top1_agreement:.1%} of {parity.n}"
     )
     checks = verify(bundle)
-    out.print(f"[bold]4 verify[/bold]  {len(checks)} checks passed, bundle {exported.id[:12]}")
+    out.print(f"4 verify  {len(checks)} checks passed, bundle {exported.id[:12]}")
     picture = bundle / exported.manifest.golden[-1].image.path
     with _service(bundle, port, folder / "service.log"):
         url = f"http://127.0.0.1:{port}"
         answer = _post(f"{url}/predict?top_k=3", picture)
-        out.print(f"[bold]5 serve[/bold]   {url}, ready after {time.monotonic() - started:.0f} s altogether")
+        out.print(f"5 serve   {url}, ready after {time.monotonic() - started:.0f} s altogether")
         first = answer["predictions"][0]
-        out.print(f"[bold]6 ask[/bold]     {picture} shows a {first['label']}, probability {first['probability']:.4f}")
-        out.print_json(json.dumps(answer))
-        out.print(f"curl -F image=@{picture} '{url}/predict?top_k=3'", markup=False)
+        out.print(f"6 ask     {picture} shows a {first['label']}, probability {first['probability']:.4f}")
+        out.print(json.dumps(answer, indent=2))
+        out.print(f"curl -F image=@{picture} '{url}/predict?top_k=3'")
         if not once:
             out.print("The service is running; Ctrl-C stops it.")
             _wait_for_interrupt()
@@ -89,7 +89,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     until = time.monotonic() + READY_WITHIN_SECONDS
     while time.monotonic() < until and process.poll() is None:
         try:
-            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+            with _open(f"http://127.0.0.1:{port}/readyz", timeout=2):
                 return
         except (URLError, OSError):
             time.sleep(0.1)
@@ -98,7 +98,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
 
 def _post(url: str, picture: Path) -> dict[str, Any]:
     request = Request(url, data=picture.read_bytes(), headers={"Content-Type": "image/png"}, method="POST")
-    with urlopen(request, timeout=30) as response:
+    with _open(request, timeout=30) as response:
         answer: dict[str, Any] = json.load(response)
     return answer
 

@@ -40,5 +40,6 @@ def export(
         rows.append(("  top-1 agreement", f"{parity.top1_agreement:.2%}"))
         if accuracy:
             rows.append(("  top-1", f"{accuracy.top1:.4f} (checkpoint {accuracy.reference_top1:.4f})"))
-    show(rows, as_json=json)
+    artefacts = [artefact.model_dump(mode="json") for artefact in exported.manifest.artefacts]
+    show(rows, {"bundle": str(out), "id": exported.id, "artefacts": artefacts}, as_json=json)
     next_step(f"convoy serve {out}")

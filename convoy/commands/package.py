@@ -9,5 +9,6 @@ def package(bundle: BundlePath, json: Json = False) -> None:
     from service.package import package as build
 
     tag, folder = build(bundle)
-    show([("bento", tag), ("folder", str(folder))], as_json=json)
+    record = {"bento": tag, "folder": str(folder)}
+    show(list(record.items()), record, as_json=json)
     next_step(f"bentoml serve {tag}   or   bentoml containerize {tag}")

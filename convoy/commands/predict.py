@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from bundle.image import SUFFIXES
 from convoy.commands.options import BundlePath
-from convoy.console import err, out, print_line
-from convoy.errors import NoSuchPath
+from convoy.console import err, out, print_line, print_text
+from convoy.errors import NoSuchPath, NothingToClassify
 
 
 class Format(StrEnum):
@@ -36,6 +37,8 @@ def predict(
     from bundle.cores import available_cores
 
     files = list(find_images(paths))
+    if not files:
+        raise NothingToClassify(paths)
     classifier = Classifier(bundle, threads=available_cores())
     shape = Format.jsonl if json else format
     write = {Format.table: _table, Format.jsonl: _jsonl, Format.csv: _csv}[shape]
@@ -50,6 +53,8 @@ def find_images(paths: list[str]) -> Iterator[Path]:
     """Files as given, folders searched for images below them, patterns expanded. Raises: NoSuchPath."""
     for text in paths:
         path = Path(text)
+        if not text:
+            raise NoSuchPath("''")
         if path.is_dir():
             yield from sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
         elif path.is_file():
@@ -71,11 +76,11 @@ def _table(rows: Rows) -> int:
     for path, answers, error in rows:
         if error:
             failed += 1
-            table.add_row(str(path), f"[red]error:[/red] {error}", "", "")
+            table.add_row(Text(str(path)), Text(f"error: {error}", "red"), "", "")
             continue
         first, *rest = answers
         then = ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in rest)
-        table.add_row(str(path), first.label, f"{first.probability:.4f}", then)
+        table.add_row(Text(str(path)), Text(first.label), f"{first.probability:.4f}", Text(then))
     out.print(table)
     return failed
 
@@ -104,4 +109,4 @@ def _csv(rows: Rows) -> int:
 def _csv_line(*cells: object) -> None:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="").writerow(cells)
-    out.print(buffer.getvalue(), markup=False)
+    print_text(buffer.getvalue())

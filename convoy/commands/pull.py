@@ -24,5 +24,6 @@ def pull(
 
     target = out or Path("runs") / arch
     identity = run(arch, target, weights=weights, labels=labels, overwrite=overwrite)
-    show([("checkpoint", str(target)), ("id", identity)], as_json=json)
+    record = {"checkpoint": str(target), "id": identity}
+    show(list(record.items()), record, as_json=json)
     next_step(f"convoy export {target} --to onnx --data PICTURES --out bundles/{target.name}")

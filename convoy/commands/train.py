@@ -52,7 +52,7 @@ def train(
     )
     trained = run(recipe, out, overwrite=overwrite, progress=not json and err.is_terminal)
     for path, reason in trained.skipped:
-        err.print(f"left out {path}: {reason}", style="yellow", markup=False)
+        err.print(f"left out {path}: {reason}", style="yellow")
     metrics = trained.metrics
     rows = [
         ("checkpoint", str(out)),
@@ -63,5 +63,11 @@ def train(
         ("calibration error", f"{metrics.ece:.4f}"),
         ("report", str(out / "report.html")),
     ]
-    show(rows, as_json=json)
+    record = {
+        "checkpoint": str(out),
+        "id": trained.id,
+        "metrics": metrics.model_dump(mode="json"),
+        "skipped": [{"image": str(path), "reason": reason} for path, reason in trained.skipped],
+    }
+    show(rows, record, as_json=json)
     next_step(f"convoy export {out} --to onnx --out bundles/{out.name}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -17,4 +18,6 @@ def verify(
     """Check a bundle: every checksum, the golden answers, and with --data the accuracy."""
     from export.verify import verify as check
 
-    show([(line.what, line.result) for line in check(bundle, data)], as_json=json)
+    checks = check(bundle, data)
+    record = {"bundle": str(bundle), "checks": [asdict(one) for one in checks]}
+    show([(one.what, one.result) for one in checks], record, as_json=json)

@@ -93,7 +93,7 @@ def test_an_unreadable_picture_is_named_or_skipped(convoy: Convoy, colours: Path
     assert result.returncode == 0
     assert "left out" in result.stderr
     assert "broken.jpg" in result.stderr
-    assert json.loads(result.stdout)["validation pictures"] == "15"
+    assert json.loads(result.stdout)["metrics"]["n"] == 15
     assert "broken.jpg" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -165,7 +165,7 @@ def test_a_target_that_exists_is_kept(convoy: Convoy, colours: Path, tmp_path: P
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.txt").write_text("precious")
     refused(convoy.train(colours, tmp_path / "thesis"), "exists already", "--overwrite")
-    refused(convoy.train(colours, tmp_path / "thesis", "--overwrite"), "not a Convoy folder", "left alone")
+    refused(convoy.train(colours, tmp_path / "thesis", "--overwrite"), "no checkpoint folder of Convoy's", "left alone")
     assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "precious"
 
 
@@ -235,7 +235,9 @@ def test_the_road_by_hand(convoy: Convoy, colours: Path, tmp_path: Path) -> None
     assert exported.returncode == 0, exported.stderr
     assert "top-1 agreement" in exported.stdout
     verified = convoy("verify", out, "--json")
-    assert json.loads(verified.stdout)["golden onnx"].startswith("8 pictures")
+    checks = {check["what"]: check["value"] for check in json.loads(verified.stdout)["checks"]}
+    assert 0 <= checks["golden onnx"] < 1e-4
+    assert checks["labels"] == 3
     predicted = convoy("predict", out, colours / "val", "--json")
     assert len(predicted.stdout.splitlines()) == 15
 
@@ -244,3 +246,80 @@ def test_the_installed_command_is_this_one() -> None:
     result = subprocess.run([Path(sys.executable).parent / "convoy", "verify", "x"], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr == "error: x: no bundle folder here (expected a folder with a manifest.json)\n"
+
+
+@pytest.mark.parametrize("name", ["my photos", "_x", "größe", "x" * 140])
+def test_a_name_that_cannot_be_is_refused_first(convoy: Convoy, colours: Path, tmp_path: Path, name: str) -> None:
+    refused(convoy.train(tmp_path / "no data", tmp_path / name), "the folder name", "use letters, digits")
+    refused(convoy("export", tmp_path / "no run", "--out", tmp_path / name), "the folder name")
+    refused(convoy("pull", "lenet5", "--weights", "x.pth", "--out", tmp_path / name), "the folder name")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["", "1 0", "v/1"])
+def test_a_version_that_cannot_be_is_refused(convoy: Convoy, tmp_path: Path, version: str) -> None:
+    refused(convoy("export", tmp_path, "--out", tmp_path / "out", "--version", version), f"version '{version}'")
+
+
+@pytest.mark.parametrize("labels", ["a\n\nc\n", "a\tb\nc\nd\n", "only\n", ""])
+def test_labels_that_cannot_be_are_refused(convoy: Convoy, tmp_path: Path, labels: str) -> None:
+    (tmp_path / "labels.txt").write_text(labels)
+    result = convoy(
+        "pull", "lenet5", "--weights", "x.pth", "--labels", tmp_path / "labels.txt", "--out", tmp_path / "r"
+    )
+    refused(result, "labels.txt", "one printable label per class")
+
+
+def test_what_the_system_refuses_is_one_line(convoy: Convoy, tiny_bundle: Path, tmp_path: Path) -> None:
+    long = "x" * 300
+    refused(convoy("verify", long), "File name too long")
+    refused(convoy("predict", tiny_bundle, long), "File name too long")
+    refused(convoy.train(Path(long), tmp_path / "run"), "File name too long")
+    (tmp_path / "file").write_text("x")
+    refused(convoy("demo", "--once", "--folder", tmp_path / "file"), "Not a directory")
+    refused(convoy("serve", tiny_bundle, "--host", "ü" * 70), "cannot be listened on")
+    (tmp_path / "latin.csv").write_bytes(b"path,label\n\xff,red\n")
+    refused(convoy("verify", tiny_bundle, "--data", tmp_path / "latin.csv"), "not a CSV")
+
+
+def test_nothing_to_classify_is_an_error(convoy: Convoy, tiny_bundle: Path, tmp_path: Path) -> None:
+    refused(convoy("predict", tiny_bundle, tmp_path), "no images there")
+    refused(convoy("predict", tiny_bundle, ""), "no such file, folder or pattern")
+
+
+def test_labels_that_look_like_markup_are_printed_as_they_are(convoy: Convoy, tmp_path: Path) -> None:
+    from tests import tiny
+
+    bundle = tmp_path / "odd"
+    labels = ("[/b]", ":smile:", "[red]x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "LABELS", labels)
+        patch.setattr(tiny, "COLOURS", dict(zip(labels, tiny.COLOURS.values(), strict=True)))
+        patch.setattr(tiny, "plain", lambda label, seed: plain("red", seed=seed))
+        tiny.write_tiny_bundle(bundle)
+    for options in ((), ("--json",), ("--format", "csv")):
+        result = convoy("predict", bundle, bundle / "golden" / "0.png", *options)
+        assert result.returncode == 0
+        for label in labels:
+            assert label in result.stdout
+
+
+def test_a_link_beside_a_bundle_is_not_packaged(tiny_bundle: Path, tmp_path: Path) -> None:
+    from bundle.folder import open_bundle
+    from service.package import _copy_bundle, bento_name
+
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    (tmp_path / "secret").write_text("secret")
+    (bundle / "extra").symlink_to(tmp_path / "secret")
+    _copy_bundle(open_bundle(bundle), tmp_path / "copy")
+    assert not (tmp_path / "copy" / "extra").exists()
+    assert open_bundle(tmp_path / "copy").id == open_bundle(tiny_bundle).id
+    assert bento_name("A" * 100) == "convoy-" + "a" * 56
+    assert bento_name("x-") == "convoy-x"
+
+
+def test_a_checkpoint_is_not_overwritten_by_its_own_bundle(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert convoy.train(colours, run).returncode == 0
+    refused(convoy("export", run, "--out", run, "--overwrite"), "no bundle folder of Convoy's", "left alone")
+    assert (run / "weights.safetensors").exists()
