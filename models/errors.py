@@ -11,7 +11,21 @@ from bundle.errors import ConvoyError, near
 class UnknownArchitecture(ConvoyError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"unknown architecture {name!r}{near(name, known)}: choose one of {', '.join(known)}")
+        super().__init__(f"unknown architecture {name!r}{near(name, known)}: `convoy zoo` lists the {len(known)} known")
+
+
+class UnknownLayer(ConvoyError):
+    def __init__(self, architecture: str, layer: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"{architecture} has no layer {layer!r}{near(layer, known)}: `convoy describe {architecture}` lists them"
+        )
+
+
+class ScalingOutOfRange(ConvoyError):
+    def __init__(self, phi: object, limit: float) -> None:
+        super().__init__(
+            f"the scaling exponent is {phi}: expected a number from 0 to {limit:g}, as in efficientnet/2.5"
+        )
 
 
 class WeightsUnavailable(ConvoyError):
