@@ -16,6 +16,7 @@ from bundle.manifest import (
     Preprocess,
     Provenance,
     ReferenceDistribution,
+    Scalar,
 )
 from models.registry import Entry, build
 from models.weights import load_strictly
@@ -37,12 +38,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a writer of checkpoints has to know; the rest follows."""
+    """What a writer of checkpoints has to know; the rest follows.
+
+    arguments: those that the network was built with, where they are not the registry's for a fresh one.
+    """
 
     name: str
     labels: tuple[str, ...]
     preprocess: Preprocess
     provenance: Provenance
+    arguments: dict[str, Scalar] | None = None
     temperature: float = 1.0
     metrics: Metrics | None = None
     reference_distribution: ReferenceDistribution | None = None
@@ -55,10 +60,11 @@ def write_checkpoint(root: Path, entry: Entry, network: nn.Module, facts: Facts)
     """
     documents = tuple(record_file(root, path.name) for path in sorted(root.iterdir()) if path.is_file())
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, root / WEIGHTS)
+    arguments = entry.arguments if facts.arguments is None else facts.arguments
     manifest = CheckpointManifest(
         name=facts.name,
         version="1",
-        architecture=Architecture(name=entry.name, arguments={**entry.arguments, "num_classes": len(facts.labels)}),
+        architecture=Architecture(name=entry.name, arguments={**arguments, "num_classes": len(facts.labels)}),
         labels=facts.labels,
         preprocess=facts.preprocess,
         temperature=facts.temperature,
