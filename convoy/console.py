@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from bundle.errors import CannotWrite
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -23,6 +29,27 @@ def show(rows: list[tuple[str, str]], *, as_json: bool) -> None:
     for name, value in rows:
         table.add_row(name, value)
     Console(highlight=False).print(table)
+
+
+def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of plain text, as wide as its content; a `>` behind a column's name puts its numbers to the right."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    wide = Console(width=10_000)
+    # rich would cut columns to fit; a line that the terminal breaks loses nothing.
+    Console(width=max(1, Measurement.get(wide, wide.options, table).maximum), highlight=False).print(table)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a document and say so. Raises: CannotWrite."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotWrite(path, error.strerror or str(error)) from error
+    err.print(f"wrote {path}", markup=False)
 
 
 def next_step(command: str) -> None:

@@ -34,6 +34,11 @@ class NoSuchPath(ConvoyError):
         super().__init__(f"{path}: no such file, folder or pattern")
 
 
+class NotSvg(ConvoyError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: the drawing is written as SVG: give a name that ends in .svg")
+
+
 class ServiceDied(ConvoyError):
     exit_code = 1
 

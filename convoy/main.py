@@ -7,7 +7,7 @@ import sys
 import typer
 
 from bundle.errors import ConvoyError
-from convoy.commands import demo, export, package, predict, pull, serve, train, verify
+from convoy.commands import demo, export, package, predict, pull, serve, train, verify, zoo
 from convoy.console import err
 from convoy.errors import EXTRAS, ExtraMissing
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    zoo.zoo,
     train.train,
     pull.pull,
     export.export,

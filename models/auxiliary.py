@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 from torchvision.models import GoogLeNetOutputs, InceptionOutputs
@@ -13,7 +14,8 @@ GOOGLENET_WEIGHT = 0.3
 INCEPTION_WEIGHT = 0.4
 """Of the authors' TensorFlow code; the paper of v3 gives none."""
 
-Outputs = Tensor | GoogLeNetOutputs | InceptionOutputs
+Outputs = Any
+"""A Tensor, GoogLeNetOutputs or InceptionOutputs; torchvision makes the last two without types."""
 
 
 def main_logits(outputs: Outputs) -> Tensor:

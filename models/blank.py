@@ -29,8 +29,8 @@ def without_numbers() -> Iterator[None]:
         return None if value is None else value.to("meta")
 
     handles = (
-        register_module_parameter_registration_hook(parameter),
-        register_module_buffer_registration_hook(buffer),
+        register_module_parameter_registration_hook(parameter),  # type: ignore[arg-type]
+        register_module_buffer_registration_hook(buffer),  # type: ignore[arg-type]
     )
     try:
         yield

@@ -14,6 +14,21 @@ class UnknownArchitecture(ConvoyError):
         super().__init__(f"unknown architecture {name!r}{near(name, known)}: `convoy zoo` lists the {len(known)} known")
 
 
+class UnknownFamily(ConvoyError):
+    def __init__(self, family: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown family {family!r}{near(family, known)}: choose one of {', '.join(known)}")
+
+
+class YearsInvalid(ConvoyError):
+    def __init__(self, text: str) -> None:
+        super().__init__(f"not a year or two: {text!r}: expected 2015, or 2014-2017")
+
+
+class NothingToPlot(ConvoyError):
+    def __init__(self) -> None:
+        super().__init__("no architecture with published accuracy is left to plot: loosen the filters")
+
+
 class UnknownLayer(ConvoyError):
     def __init__(self, architecture: str, layer: str, known: Sequence[str]) -> None:
         super().__init__(

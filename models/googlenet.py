@@ -16,9 +16,10 @@ from models.registry import register_torchvision
 
 def build_googlenet(num_classes: int = 1000, *, aux_logits: bool = True, transform_input: bool = False) -> nn.Module:
     """GoogLeNet. transform_input: take ImageNet's mean and std off again, as the published weights expect."""
-    return torchvision_models.googlenet(
+    network: nn.Module = torchvision_models.googlenet(
         num_classes=num_classes, aux_logits=aux_logits, transform_input=transform_input, init_weights=True
     )
+    return network
 
 
 register_torchvision(

@@ -14,9 +14,10 @@ from models.registry import register_torchvision
 
 def build_inception(num_classes: int = 1000, *, aux_logits: bool = True, transform_input: bool = False) -> nn.Module:
     """Inception v3. transform_input: take ImageNet's mean and std off again, as the published weights expect."""
-    return torchvision_models.inception_v3(
+    network: nn.Module = torchvision_models.inception_v3(
         num_classes=num_classes, aux_logits=aux_logits, transform_input=transform_input, init_weights=True
     )
+    return network
 
 
 register_torchvision(

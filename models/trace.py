@@ -71,11 +71,11 @@ class _Memory:
         self.held.append(tensor)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation; module hooks tell it whose they are."""
 
     def __init__(self, network: nn.Module, picture: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.network = network
         self.layers: list[Layer] = []
         self._stack: list[_Call] = []
@@ -185,7 +185,7 @@ class _Step:
 
 
 def _step(name: str, args: Any, output: Tensor) -> _Step:
-    kind = next((kind for kind, parts in _KINDS if any(_matches(name, part) for part in parts)), "other")
+    kind: Kind = next((kind for kind, parts in _KINDS if any(_matches(name, part) for part in parts)), "other")
     if kind == "conv":
         return _convolution(args, output)
     if kind == "pool":
