@@ -31,9 +31,9 @@ def show(rows: list[tuple[str, str]], *, as_json: bool) -> None:
     Console(highlight=False).print(table)
 
 
-def grid(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, head: bool = True) -> None:
     """A table of plain text, as wide as its content; a `>` behind a column's name puts its numbers to the right."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, show_header=head)
     for column in columns:
         table.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left", no_wrap=True)
     for row in rows:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from bundle.errors import ConvoyError
-from convoy.commands import demo, export, package, predict, pull, serve, train, verify, zoo
+from convoy.commands import demo, describe, export, look, package, predict, pull, serve, train, verify, zoo
 from convoy.console import err
 from convoy.errors import EXTRAS, ExtraMissing
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 for command in (
     zoo.zoo,
+    describe.describe,
+    look.look,
     train.train,
     pull.pull,
     export.export,

@@ -36,6 +36,14 @@ class UnknownLayer(ConvoyError):
         )
 
 
+class NotMaps(ConvoyError):
+    def __init__(self, layer: str, shape: Sequence[int]) -> None:
+        super().__init__(
+            f"the layer {layer!r} gives {'×'.join(map(str, shape)) or 'no tensor'}, which cannot be drawn: "
+            "choose one that gives maps, channels×height×width"
+        )
+
+
 class ScalingOutOfRange(ConvoyError):
     def __init__(self, phi: object, limit: float) -> None:
         super().__init__(

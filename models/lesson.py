@@ -87,9 +87,9 @@ def _alexnet(description: Description) -> Lesson:
     first = convolutions(description)[0]
     size, stride = kernel(first)[0], first.window.stride[0] if first.window else 1
     return Lesson(
-        "Deep convolutions, ReLU and dropout on graphics cards won ImageNet 2012 with 15.3 % top-5 error against 26.2 % "
-        f"for the next. The first layer still looks through large {size}×{size} windows, {stride} pixels apart, and "
-        "three dense layers hold nearly all weights.",
+        "Deep convolutions, ReLU and dropout on graphics cards won ImageNet 2012 with 15.3 % top-5 error against "
+        f"26.2 % for the next. The first layer still looks through large {size}×{size} windows, {stride} pixels "
+        "apart, and three dense layers hold nearly all weights.",
         (
             ("first layer", f"{times(first.input)} → {times(first.output)}, {amount(first.macs)} MACs"),
             *_balance(description),

@@ -113,7 +113,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._memory.keep(output, step.reach(joined(known)))
         call = self._stack[-1] if self._stack else _Call("", self.network, leaf=False)
         if call.leaf:
-            _absorb(call, step)
+            # Inside a module a product is its own business (dropout's mask), no joining of branches.
+            _absorb(call, _Step("other") if step.kind == "join" else step)
         else:
             self._function(call, name, step, args, outputs[0])
         return result
