@@ -15,6 +15,7 @@ EXTRAS = {
     "sklearn": "train",
     "yaml": "train",
     "jinja2": "train",
+    "timm": "timm",
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "serve",

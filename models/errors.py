@@ -14,6 +14,16 @@ class UnknownArchitecture(ConvoyError):
         super().__init__(f"unknown architecture {name!r}{near(name, known)}: `convoy zoo` lists the {len(known)} known")
 
 
+class UnknownTimm(ConvoyError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"timm has no model {name!r}{near(name, known)}: timm.list_models() names its {len(known)}")
+
+
+class NoSingleHead(ConvoyError):
+    def __init__(self, name: str, heads: object) -> None:
+        super().__init__(f"timm/{name} has no single last layer to replace ({heads}): choose another model")
+
+
 class UnknownFamily(ConvoyError):
     def __init__(self, family: str, known: Sequence[str]) -> None:
         super().__init__(f"unknown family {family!r}{near(family, known)}: choose one of {', '.join(known)}")

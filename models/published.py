@@ -41,6 +41,11 @@ def published_weights(name: str) -> tuple[Published, ...]:
     return tuple(_record(member, default=member is kinds["DEFAULT"]) for member in members)
 
 
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1,000 classes of ImageNet's challenge, in the order that everybody trains with."""
+    return tuple(torchvision_models.ResNet18_Weights.DEFAULT.meta["categories"])
+
+
 def preprocess_of(transforms: object) -> Preprocess:
     """torchvision's evaluation transform as our record. Raises: TypeError for another kind of transform."""
     if not isinstance(transforms, ImageClassification):
