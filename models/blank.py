@@ -19,7 +19,7 @@ from models.registry import Entry
 def without_numbers() -> Iterator[None]:
     """Modules built inside have their parameters and buffers on the meta device.
 
-    `torch.device("meta")` would do the same for all but RegNet, which computes its widths with tensors.
+    Unlike under `torch.device("meta")`, a network may still compute with tensors what it will look like.
     """
 
     def parameter(module: nn.Module, name: str, value: nn.Parameter | None) -> nn.Parameter | None:  # noqa: ARG001

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import torch
+from torch import nn
+from torchvision import models as torchvision_models
+
+from models.blank import without_numbers
 from models.registry import register_torchvision
 from models.resnet import BACKBONE as _RESNET
 
@@ -117,6 +125,14 @@ def _size(text: str) -> str:
     return text.capitalize() if text.isalpha() else text
 
 
+def _anywhere(builder: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
+    """Build under `torch.device("meta")` too: RegNet computes its widths with tensors, which need numbers there."""
+    if torch.get_default_device().type != "meta":
+        return builder(**arguments)
+    with torch.device("cpu"), without_numbers():
+        return builder(**arguments)
+
+
 for _family, _facts in _FAMILIES.items():
     for _suffix in _facts.sizes:
         register_torchvision(
@@ -125,6 +141,7 @@ for _family, _facts in _FAMILIES.items():
             year=_facts.year,
             paper=_facts.paper,
             family=_family,
+            build=partial(_anywhere, getattr(torchvision_models, _facts.stem + _suffix)),
             head=_facts.head,
             backbone=_facts.backbone,
             cam=_facts.cam,

@@ -22,6 +22,11 @@ def head_of(network: nn.Module, path: str) -> Head:
     raise TypeError(f"{path} is a {type(head).__name__}, expected a Linear layer or a 1x1 convolution")
 
 
+def classes_of(head: Head) -> int:
+    """How many classes the head tells apart."""
+    return head.out_features if isinstance(head, nn.Linear) else head.out_channels
+
+
 def takes_features(head: Head) -> bool:
     """Whether the head ends the network: [N, in_features] → logits. A convolution still has its maps averaged."""
     return isinstance(head, nn.Linear)
