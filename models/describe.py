@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.blank import build_blank
+from models.errors import PictureTooSmall
 from models.layers import Layer
 from models.reach import Reach
 from models.registry import Entry, find
@@ -107,7 +109,10 @@ class Stage:
 
 
 def describe(name: str, *, pixels: int | None = None) -> Description:
-    """The architecture `name` at its own input size, or at another. Raises: UnknownArchitecture."""
+    """The architecture `name` at its own input size, or at another.
+
+    Raises: UnknownArchitecture, PictureTooSmall.
+    """
     return describe_entry(find(name), pixels=pixels)
 
 
@@ -115,16 +120,25 @@ def describe_entry(entry: Entry, *, pixels: int | None = None) -> Description:
     """As `describe`, of an entry at hand."""
     size = pixels or input_pixels(entry)
     network = build_blank(entry)
-    traced = trace(network, torch.empty(1, 3, size, size, device="meta"))
-    layers = traced.layers
-    if entry.auxiliary:
-        heads = tuple(path.partition(".")[0] + "." for path in entry.auxiliary)
-        # Batch norm in training mode needs two pictures.
-        training = trace(network.train(), torch.empty(2, 3, size, size, device="meta"))
-        layers += tuple(
-            replace(layer, auxiliary=True) for layer in training.layers if (layer.name + ".").startswith(heads)
-        )
+    try:
+        traced = trace(network, torch.empty(1, 3, size, size, device="meta"))
+    except RuntimeError as error:  # a window larger than its maps, or an output of no pixels
+        raise PictureTooSmall(entry.name, size) from error
+    layers = traced.layers + _auxiliary(entry, network, size)
     return Description(entry, size, layers, traced.reach)
+
+
+def _auxiliary(entry: Entry, network: nn.Module, size: int) -> tuple[Layer, ...]:
+    """The layers that only training runs; none where the picture leaves them no room (Inception below 299)."""
+    if not entry.auxiliary:
+        return ()
+    heads = tuple(path.partition(".")[0] + "." for path in entry.auxiliary)
+    try:
+        # Batch norm in training mode needs two pictures.
+        layers = trace(network.train(), torch.empty(2, 3, size, size, device="meta")).layers
+    except RuntimeError:
+        return ()
+    return tuple(replace(layer, auxiliary=True) for layer in layers if (layer.name + ".").startswith(heads))
 
 
 def input_pixels(entry: Entry) -> int:

@@ -46,6 +46,11 @@ class UnknownLayer(ConvoyError):
         )
 
 
+class PictureTooSmall(ConvoyError):
+    def __init__(self, architecture: str, pixels: int) -> None:
+        super().__init__(f"{pixels}×{pixels} pixels are too small for {architecture}: its maps run out: give more")
+
+
 class NotMaps(ConvoyError):
     def __init__(self, layer: str, shape: Sequence[int]) -> None:
         super().__init__(

@@ -46,7 +46,7 @@ def _header(description: Description) -> None:
     from models.lesson import lesson_of
 
     entry = description.entry
-    out.print(f"[bold]{entry.title}[/bold], {entry.year}. {entry.paper}")
+    out.print(f"[bold]{entry.title}[/bold], {entry.year or 'year unknown'}. {entry.paper}")
     lesson = lesson_of(description)
     if lesson:
         out.print(f"\n{lesson.idea}\n", markup=False)
