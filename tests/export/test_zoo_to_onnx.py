@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,15 +121,12 @@ def outcomes() -> Iterator[dict[str, Outcome]]:
     spawn = multiprocessing.get_context("spawn")
     half = sum(find(name).parameters < 24e6 for name in by_size)
     # New processes now and then: what an export leaves behind adds up.
-    with (
-        ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=12) as small,
-        ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=4) as large,
-    ):
-        futures = {
-            **{name: small.submit(parity_of, name) for name in by_size[:half]},
-            **{name: large.submit(parity_of, name) for name in reversed(by_size[half:])},
+    with spawn.Pool(1, maxtasksperchild=12) as small, spawn.Pool(1, maxtasksperchild=4) as large:
+        pending = {
+            **{name: small.apply_async(parity_of, (name,)) for name in by_size[:half]},
+            **{name: large.apply_async(parity_of, (name,)) for name in reversed(by_size[half:])},
         }
-        yield {name: future.result() for name, future in futures.items()}
+        yield {name: outcome.get() for name, outcome in pending.items()}
 
 
 @pytest.mark.slow
