@@ -48,6 +48,7 @@ class Convoy:
 def convoy(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Convoy:
     monkeypatch.chdir(tmp_path)
     noise(80, 60).save("picture.png")
+    noise(80, 60).save("photo.jpg")
     return Convoy(capfd, monkeypatch)
 
 
@@ -152,7 +153,11 @@ def test_timm_names_its_extra(convoy: Convoy) -> None:
 
 def blocks() -> list[str]:
     text = PAGE.read_text(encoding="utf-8")
-    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines() if line]
+    return [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines() if line]
+
+
+def test_the_page_has_commands() -> None:
+    assert len(blocks()) >= 10
 
 
 @pytest.mark.parametrize("line", blocks())
