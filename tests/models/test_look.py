@@ -201,15 +201,17 @@ def test_the_overlay_is_brightest_where_the_heat_is() -> None:
     assert image[60, 5] < image[15, 55] / 3
 
 
-@pytest.mark.parametrize(("arch", "weights"), [("resnet18", "resnet18"), ("squeezenet1_1", "squeezenet1_1")])
-def test_real_weights_point_at_the_subject(test_data: Path, arch: str, weights: str) -> None:
-    """A drake on water: its own class is explained by the middle of the picture, not by its border."""
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v2"])
+def test_real_weights_point_at_the_subject(test_data: Path, arch: str) -> None:
+    """A drake on water, to the right of the middle: it explains its class, the water along the border does not."""
     subject = subject_of(
-        arch, str(test_data / f"weights/{weights}_imagenet.safetensors"), test_data / "imagenet_classes.txt"
+        arch, str(test_data / f"weights/{arch}_imagenet.safetensors"), test_data / "imagenet_classes.txt"
     )
-    found = look(subject, test_data / "imagenet_sample/n01847000_drake.JPEG", label="drake")
-    assert "drake" in [answer.label for answer in found.answers]
-    rows, columns = found.heat.shape
-    middle = found.heat[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+    found = look(subject, test_data / "imagenet_sample/n01847000_drake.JPEG")
+    assert found.answers[0].label == "drake"
+    assert found.heat.shape == (7, 7)
+    row, column = np.unravel_index(found.heat.argmax(), (7, 7))
+    assert 2 <= row <= 5
+    assert 4 <= column <= 5
     border = np.concatenate([found.heat[0], found.heat[-1], found.heat[:, 0], found.heat[:, -1]])
-    assert middle.mean() > 2 * border.mean()
+    assert found.heat[2:5, 4:6].mean() > 3 * border.mean()
