@@ -15,6 +15,7 @@ EXTRAS = {
     "sklearn": "train",
     "yaml": "train",
     "jinja2": "train",
+    "timm": "timm",
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "serve",
@@ -32,6 +33,11 @@ class ExtraMissing(ConvoyError):
 class NoSuchPath(ConvoyError):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path}: no such file, folder or pattern")
+
+
+class NotSvg(ConvoyError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: the drawing is written as SVG: give a name that ends in .svg")
 
 
 class ServiceDied(ConvoyError):

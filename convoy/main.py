@@ -8,7 +8,7 @@ import sys
 import typer
 
 from bundle.errors import ConvoyError
-from convoy.commands import demo, export, package, predict, pull, serve, train, verify
+from convoy.commands import demo, describe, export, look, package, predict, pull, serve, train, verify, zoo
 from convoy.console import err
 from convoy.errors import EXTRAS, ExtraMissing, NotText, Unreachable
 
@@ -20,6 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
+    zoo.zoo,
+    describe.describe,
+    look.look,
     train.train,
     pull.pull,
     export.export,

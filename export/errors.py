@@ -13,6 +13,14 @@ class UnknownTarget(ConvoyError):
         super().__init__(f"unknown target {target!r}{near(target, known)}: choose from {', '.join(known)}")
 
 
+class GraphTooLarge(ConvoyError):
+    def __init__(self, target: str, found: int, limit: int) -> None:
+        super().__init__(
+            f"{target}: the network's weights take {found / 1e9:.2f} GB, one file holds {limit / 1e9:.2f} GB "
+            "(protobuf's limit): choose a smaller architecture"
+        )
+
+
 class GateFailed(ConvoyError):
     """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's."""
 

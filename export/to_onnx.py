@@ -13,7 +13,7 @@ import torch
 from bundle.folder import record_file
 from bundle.manifest import Artefact, Manifest, Parity, TensorSpec
 from export.deployable import Deployable
-from export.errors import GraphInvalid
+from export.errors import GraphInvalid, GraphTooLarge
 from models.checkpoint import Checkpoint
 from models.provenance import tool_versions
 
@@ -22,10 +22,19 @@ OPSET = 20
 
 FILE = "model.onnx"
 
+MAX_BYTES = 2**31 - 1
+"""protobuf's limit for one message; weights in a second file would not be one artefact."""
+
 
 def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the checkpoint's network as one ONNX file and check what was written. Raises: GraphInvalid."""
+    """Write the checkpoint's network as one ONNX file and check what was written.
+
+    Raises: GraphTooLarge, GraphInvalid.
+    """
     manifest = checkpoint.manifest
+    size = sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.network.state_dict().values())
+    if size > MAX_BYTES:
+        raise GraphTooLarge("onnx", size, MAX_BYTES)
     module = Deployable(checkpoint.network, manifest).eval()
     crop = manifest.preprocess.crop
     # A batch of 1 would be burnt into the graph (pytorch#133653).

@@ -17,6 +17,7 @@ from bundle.manifest import (
     Preprocess,
     Provenance,
     ReferenceDistribution,
+    Scalar,
 )
 from models.registry import Entry, build, find
 from models.weights import load_strictly, read_state_dict
@@ -38,12 +39,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a writer of checkpoints has to know; the rest follows."""
+    """What a writer of checkpoints has to know; the rest follows.
+
+    arguments: those that the network was built with, where they are not the registry's for a fresh one.
+    """
 
     name: str
     labels: tuple[str, ...]
     preprocess: Preprocess
     provenance: Provenance
+    arguments: dict[str, Scalar] | None = None
     temperature: float = 1.0
     metrics: Metrics | None = None
     reference_distribution: ReferenceDistribution | None = None
@@ -56,10 +61,11 @@ def write_checkpoint(root: Path, entry: Entry, network: nn.Module, facts: Facts)
     """
     documents = tuple(record_file(root, path.name) for path in sorted(root.iterdir()) if path.is_file())
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, root / WEIGHTS)
+    arguments = entry.arguments if facts.arguments is None else facts.arguments
     manifest = CheckpointManifest(
         name=facts.name,
         version="1",
-        architecture=Architecture(name=entry.name, arguments={**entry.arguments, "num_classes": len(facts.labels)}),
+        architecture=Architecture(name=entry.name, arguments={**arguments, "num_classes": len(facts.labels)}),
         labels=facts.labels,
         preprocess=facts.preprocess,
         temperature=facts.temperature,
@@ -92,7 +98,8 @@ def _rebuild(folder: Folder[CheckpointManifest]) -> nn.Module:
     """
     architecture, classes = folder.manifest.architecture, len(folder.manifest.labels)
     entry = find(architecture.name)
-    unknown = sorted(architecture.arguments.keys() - entry.arguments.keys() - {"num_classes"})
+    known = entry.published_arguments.keys() | {"num_classes"} | ({"aux_logits"} if entry.auxiliary else set())
+    unknown = sorted(architecture.arguments.keys() - known)
     if unknown or architecture.arguments.get("num_classes") != classes:
         what = f"unknown argument {unknown[0]!r}" if unknown else f"num_classes is not the number of labels, {classes}"
         raise ManifestInvalid(folder.root / MANIFEST, f"architecture: {what}")

@@ -11,7 +11,59 @@ from bundle.errors import ConvoyError, near
 class UnknownArchitecture(ConvoyError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"unknown architecture {name!r}{near(name, known)}: choose one of {', '.join(known)}")
+        super().__init__(f"unknown architecture {name!r}{near(name, known)}: `convoy zoo` lists the {len(known)} known")
+
+
+class UnknownTimm(ConvoyError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"timm has no model {name!r}{near(name, known)}: timm.list_models() names its {len(known)}")
+
+
+class NoSingleHead(ConvoyError):
+    def __init__(self, name: str, heads: object) -> None:
+        super().__init__(f"timm/{name} has no single last layer to replace ({heads}): choose another model")
+
+
+class UnknownFamily(ConvoyError):
+    def __init__(self, family: str, known: Sequence[str]) -> None:
+        super().__init__(f"unknown family {family!r}{near(family, known)}: choose one of {', '.join(known)}")
+
+
+class YearsInvalid(ConvoyError):
+    def __init__(self, text: str) -> None:
+        super().__init__(f"not a year or two: {text!r}: expected 2015, or 2014-2017")
+
+
+class NothingToPlot(ConvoyError):
+    def __init__(self) -> None:
+        super().__init__("no architecture with published accuracy is left to plot: loosen the filters")
+
+
+class UnknownLayer(ConvoyError):
+    def __init__(self, architecture: str, layer: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"{architecture} has no layer {layer!r}{near(layer, known)}: `convoy describe {architecture}` lists them"
+        )
+
+
+class PictureTooSmall(ConvoyError):
+    def __init__(self, architecture: str, pixels: int) -> None:
+        super().__init__(f"{pixels}×{pixels} pixels are too small for {architecture}: its maps run out: give more")
+
+
+class NotMaps(ConvoyError):
+    def __init__(self, layer: str, shape: Sequence[int]) -> None:
+        super().__init__(
+            f"the layer {layer!r} gives {'×'.join(map(str, shape)) or 'no tensor'}, which cannot be drawn: "
+            "choose one that gives maps, channels×height×width"
+        )
+
+
+class ScalingOutOfRange(ConvoyError):
+    def __init__(self, phi: object, limit: float) -> None:
+        super().__init__(
+            f"the scaling exponent is {phi}: expected a number from 0 to {limit:g}, as in efficientnet/2.5"
+        )
 
 
 class WeightsUnavailable(ConvoyError):

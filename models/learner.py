@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from bundle.manifest import Preprocess
+from models.auxiliary import Outputs, main_logits, total_loss
 from models.inference import Normalise
 from models.recipe import Recipe
 from models.transfer import freeze_backbone, head_of, set_frozen_eval
@@ -30,11 +31,15 @@ class Learner(lightning.LightningModule):
             freeze_backbone(network, head)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        return main_logits(self._outputs(inputs))
+
+    def _outputs(self, inputs: Tensor) -> Outputs:
+        """Logits [N, K]; in training mode those of the auxiliary heads too, where the network has some."""
         if inputs.is_floating_point():
-            logits: Tensor = head_of(self.network, self.head)(inputs)
+            outputs: Outputs = head_of(self.network, self.head)(inputs)
         else:
-            logits = self.network(self.normalise(inputs))
-        return logits
+            outputs = self.network(self.normalise(inputs))
+        return outputs
 
     def on_train_epoch_start(self) -> None:
         if self.recipe.transfer == "head":
@@ -42,7 +47,7 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         inputs, labels = batch
-        loss: Tensor = self.loss(self(inputs), labels)
+        loss = total_loss(self.loss, self._outputs(inputs), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 

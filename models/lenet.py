@@ -18,8 +18,11 @@ from models.registry import Entry, register
 
 
 class LeNet5(nn.Module):
-    """[N, 3, 32, 32] → [N, num_classes].
+    """[N, 3, H, W] → [N, num_classes], H and W from 32 up.
 
+    C5 sees 5x5 of S4, which is all of it at 32x32. On a larger picture it answers at several places, as the paper
+    foresees ("if LeNet-5 input were made bigger ..., the feature map dimension would be larger than 1x1"); their
+    mean goes on.
     Parameters at 10 classes: C1 6·(5·5+1) = 156, C3 16·(6·5·5+1) = 2,416, C5 120·(16·5·5+1) = 48,120,
     F6 84·(120+1) = 10,164, output 10·(84+1) = 850; together 61,706.
     """
@@ -38,7 +41,7 @@ class LeNet5(nn.Module):
         grey = image.mean(dim=1, keepdim=True)
         s2 = self.subsample(torch.tanh(self.c1(grey)))
         s4 = self.subsample(torch.tanh(self.c3(s2)))
-        c5 = torch.tanh(self.c5(s4)).flatten(1)
+        c5 = torch.tanh(self.c5(s4)).mean(dim=(2, 3))
         logits: Tensor = self.output(torch.tanh(self.f6(c5)))
         return logits
 
@@ -55,5 +58,8 @@ register(
         classes=10,
         preprocess=Preprocess(resize=32, crop=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         torchvision=False,
+        family="lenet",
+        backbone=("c1", "c3", "c5", "subsample"),
+        cam="c3",  # C5's maps are 1x1
     )
 )

@@ -53,6 +53,7 @@ def pull(
         name=name,
         labels=names,
         preprocess=preprocess or loaded.preprocess,
+        arguments=loaded.arguments,
         provenance=Provenance(
             git_revision=git_revision(),
             weights_source=loaded.source,

@@ -5,24 +5,18 @@ torchvision's bottleneck puts the stride on the 3x3 convolution instead of the f
 
 from __future__ import annotations
 
-from torchvision import models as torchvision_models
+from models.registry import register_torchvision
 
-from models.registry import Entry, register
+BACKBONE = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
 
-_PAPER = "He et al., Deep Residual Learning for Image Recognition"
-
-for _name, _title, _build, _parameters in (
-    ("resnet18", "ResNet-18", torchvision_models.resnet18, 11_689_512),
-    ("resnet50", "ResNet-50", torchvision_models.resnet50, 25_557_032),
-):
-    register(
-        Entry(
-            name=_name,
-            title=_title,
-            year=2015,
-            paper=_PAPER,
-            build=_build,
-            head="fc",
-            parameters=_parameters,
-        )
+for _depth in (18, 34, 50, 101, 152):
+    register_torchvision(
+        f"resnet{_depth}",
+        f"ResNet-{_depth}",
+        year=2015,
+        paper="He et al., Deep Residual Learning for Image Recognition",
+        family="resnet",
+        head="fc",
+        backbone=BACKBONE,
+        cam="layer4",
     )

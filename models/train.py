@@ -31,7 +31,7 @@ from models.provenance import git_revision, tool_versions
 from models.recipe import Recipe
 from models.registry import Entry, find
 from models.report import render_training_report
-from models.transfer import headless
+from models.transfer import head_of, headless, takes_features
 from models.weights import load_network, with_classes
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
@@ -81,6 +81,7 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
                 weights_sha256=loaded.sha256,
                 tools=tool_versions("torch", "torchvision", "lightning", "torchmetrics", "pillow"),
             ),
+            arguments=loaded.arguments,
             temperature=temperature,
             metrics=metrics,
             reference_distribution=evaluation.reference_distribution(),
@@ -123,7 +124,8 @@ def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, f
 
 def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess) -> tuple[Loader, Loader]:
     recipe = learner.recipe
-    if recipe.transfer == "head" and recipe.augment == "none":
+    head = head_of(learner.network, entry.head)
+    if recipe.transfer == "head" and recipe.augment == "none" and takes_features(head):
         # The frozen backbone gives every picture the same features in every epoch: compute them once.
         with headless(learner.network, entry.head) as backbone:
             features = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from bundle.folder import sha256_of
-from bundle.manifest import Preprocess
+from bundle.manifest import Preprocess, Scalar
 from models.errors import WeightsMismatch, WeightsUnavailable, WeightsUnreadable
+from models.published import preprocess_of
 from models.registry import Entry
 from models.transfer import replace_head
 
@@ -25,7 +27,10 @@ StateDict = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network with what its weights say of themselves. `labels` is None when they say nothing."""
+    """A network with what its weights say of themselves. `labels` is None when they say nothing.
+
+    arguments: what `build` got besides `num_classes`; a checkpoint must keep them.
+    """
 
     network: nn.Module
     classes: int
@@ -33,6 +38,7 @@ class LoadedNetwork:
     labels: tuple[str, ...] | None
     source: str
     sha256: str | None = None
+    arguments: dict[str, Scalar] = field(default_factory=dict)
 
 
 def load_network(entry: Entry, weights: str) -> LoadedNetwork:
@@ -42,26 +48,47 @@ def load_network(entry: Entry, weights: str) -> LoadedNetwork:
     """
     if weights == NONE:
         network = entry.build(num_classes=entry.classes, **entry.arguments)
-        return LoadedNetwork(network, entry.classes, entry.preprocess, None, NONE)
+        return LoadedNetwork(network, entry.classes, entry.preprocess, None, NONE, arguments=entry.arguments)
     if weights == IMAGENET:
         return _imagenet(entry)
     path = Path(weights)
     state = read_state_dict(path)
     classes = _classes(state, entry, path)
-    network = entry.build(num_classes=classes, **entry.arguments)
-    load_strictly(network, state, path, entry.name)
-    return LoadedNetwork(network, classes, entry.preprocess, None, path.name, sha256_of(path))
+    network, arguments = _with_state(entry, state, classes, path)
+    return LoadedNetwork(network, classes, entry.preprocess, None, path.name, sha256_of(path), arguments)
 
 
 def with_classes(loaded: LoadedNetwork, entry: Entry, classes: int, *, keep_head: bool) -> nn.Module:
     """The network with a head for `classes`; a trained head is kept if wanted and the number is its own."""
     if keep_head and loaded.source != NONE and loaded.classes == classes:
         return loaded.network
-    replace_head(loaded.network, entry.head, classes)
+    replace_head(loaded.network, entry.head, classes, entry.auxiliary)
     return loaded.network
 
 
+def _with_state(entry: Entry, state: StateDict, classes: int, source: object) -> tuple[nn.Module, dict[str, Scalar]]:
+    """The network that these published weights belong in, loaded, and the arguments it was built with.
+
+    A file says nothing of `transform_input`: it is read as published weights are, like its preprocessing.
+    """
+    arguments = entry.published_arguments
+    heads = tuple(path.partition(".")[0] + "." for path in entry.auxiliary)
+    if heads and not any(key.startswith(heads) for key in state):
+        arguments["aux_logits"] = False
+    if heads and not arguments["aux_logits"]:
+        state = {key: value for key, value in state.items() if not key.startswith(heads)}
+    network = entry.build(num_classes=classes, **arguments)
+    load_strictly(network, state, source, entry.name)
+    return network, arguments
+
+
 def _imagenet(entry: Entry) -> LoadedNetwork:
+    if entry.fetch:
+        fetched = entry.fetch()
+        network, arguments = _with_state(entry, fetched.state, entry.classes, fetched.source)
+        return LoadedNetwork(
+            network, entry.classes, fetched.preprocess, fetched.labels, fetched.source, arguments=arguments
+        )
     if not entry.torchvision:
         raise WeightsUnavailable(entry.name, "torchvision has none for it")
     record = torchvision_models.get_model_weights(entry.name).DEFAULT
@@ -70,26 +97,9 @@ def _imagenet(entry: Entry) -> LoadedNetwork:
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(entry.name, f"the download failed ({error})") from error
     labels = tuple(record.meta["categories"])
-    network = entry.build(num_classes=len(labels), **entry.arguments)
-    load_strictly(network, state, record.name, entry.name)
-    return LoadedNetwork(network, len(labels), _preprocess_of(record.transforms()), labels, f"torchvision {record}")
-
-
-def _preprocess_of(transforms: object) -> Preprocess:
-    """torchvision's evaluation transform as our record."""
-    from torchvision.transforms._presets import ImageClassification
-
-    if not isinstance(transforms, ImageClassification):
-        raise TypeError(f"expected torchvision's ImageClassification transform, got {type(transforms).__name__}")
-    return Preprocess.model_validate(
-        {
-            "resize": transforms.resize_size[0],
-            "crop": transforms.crop_size[0],
-            "interpolation": transforms.interpolation.value,
-            "mean": tuple(transforms.mean),
-            "std": tuple(transforms.std),
-        }
-    )
+    network, arguments = _with_state(entry, state, len(labels), record.name)
+    preprocess = preprocess_of(record.transforms())
+    return LoadedNetwork(network, len(labels), preprocess, labels, f"torchvision {record}", arguments=arguments)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -132,14 +142,17 @@ def load_strictly(network: nn.Module, state: StateDict, source: object, architec
     ]
     if differences:
         raise WeightsMismatch(source, architecture, differences)
-    network.load_state_dict(dict(state), strict=False)
+    complete = OrderedDict(state)
+    # Safetensors has no place for the modules' versions, and MNASNet refuses to load without.
+    complete._metadata = network.state_dict()._metadata  # type: ignore[attr-defined]
+    network.load_state_dict(complete, strict=False)
 
 
 def _classes(state: StateDict, entry: Entry, path: Path) -> int:
     """How many classes the file's own head has."""
     weight = state.get(f"{entry.head}.weight")
-    if weight is None or weight.ndim != 2:
+    if weight is None or weight.ndim not in (2, 4):
         # Let the strict load name the differences.
-        load_strictly(entry.build(num_classes=entry.classes, **entry.arguments), state, path, entry.name)
+        _with_state(entry, state, entry.classes, path)
         raise WeightsMismatch(path, entry.name, [f"no {entry.head}.weight"])
     return int(weight.shape[0])

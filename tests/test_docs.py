@@ -1,4 +1,7 @@
-"""Every command block of README and docs is run, as written, in a folder like a reader's."""
+"""Every command block of README and docs is run, as written, in a folder like a reader's.
+
+Those of docs/zoo.md run in tests/convoy/test_zoo_commands.py.
+"""
 
 from __future__ import annotations
 
@@ -172,10 +175,3 @@ def test_the_error_table_is_the_error_table() -> None:
     rows = re.findall(r"^\| ([0-9, ]+?)(?: \+ `Retry-After`)? \|", text, re.MULTILINE)
     named = {int(status) for row in rows for status in row.split(", ")}
     assert named == {status.value for status in STATUS.values()}
-
-
-def test_the_architectures_are_the_registry() -> None:
-    from models.registry import entries
-
-    text = (ROOT / "docs/train.md").read_text().split("## Architectures")[1]
-    assert set(re.findall(r"`([a-z0-9_]+)`", text)) == set(entries())

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from models.registry import build, entries, find
-from models.transfer import freeze_backbone, head_of, headless, replace_head, set_frozen_eval
+from models.transfer import classes_of, freeze_backbone, head_of, headless, replace_head, set_frozen_eval
 
 
 @pytest.mark.parametrize("name", entries())
 def test_every_head_is_where_the_registry_says(name: str) -> None:
     with torch.device("meta"):
         network = build(name, 11)
-    assert head_of(network, find(name).head).out_features == 11
-    assert replace_head(network, find(name).head, 5).out_features == 5
+    assert classes_of(head_of(network, find(name).head)) == 11
+    assert classes_of(replace_head(network, find(name).head, 5, find(name).auxiliary)) == 5
 
 
 @pytest.mark.parametrize("name", entries())
