@@ -17,7 +17,7 @@ from bundle.manifest import CheckpointManifest, Metrics, ReferenceDistribution
 from bundle.preprocess import Pixels
 from export.runners import Probabilities
 from models.checkpoint import Checkpoint
-from models.data import Pictures, read_evaluation_pictures, read_training_data
+from models.data import Pictures, read_evaluation_pictures, read_validation_pictures
 from models.errors import DataChanged, NoEvaluationData
 from models.evaluate import Evaluation
 from models.inference import logits_of, probabilities_of, use_threads
@@ -69,12 +69,13 @@ def evaluation_pictures(manifest: CheckpointManifest, data: Path | None) -> Pict
     recipe = manifest.provenance.recipe
     if recipe is None or manifest.metrics is None:
         raise NoEvaluationData(manifest.name)
-    pictures = read_training_data(
+    pictures = read_validation_pictures(
         Path(recipe["data"]),
+        manifest.labels,
         validation_share=recipe["validation_share"],
         seed=recipe["seed"],
         skip_bad=recipe["skip_bad"],
-    ).validation
+    )
     if pictures.fingerprint != manifest.metrics.dataset_fingerprint:
         raise DataChanged(recipe["data"])
     return pictures

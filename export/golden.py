@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bundle.folder import record_file
 from bundle.golden import write_array
-from bundle.image import SUFFIXES, read_image_bytes
+from bundle.image import SUFFIXES
 from bundle.manifest import Golden
 from export.evaluation import EvaluationSet
 from models.data import Pictures
@@ -36,7 +36,7 @@ def _write_one(root: Path, evaluation: EvaluationSet, position: int, number: int
     tensor, probabilities = f"golden/{number}.tensor.npy", f"golden/{number}.probabilities.npy"
     write_array(root / tensor, evaluation.tensors[position])
     write_array(root / probabilities, evaluation.reference[position])
-    (root / image).write_bytes(read_image_bytes(sample.path))
+    (root / image).write_bytes(sample.read())
     return Golden(
         image=record_file(root, image),
         tensor=record_file(root, tensor),

@@ -1,297 +1,171 @@
-"""Folders and tables of pictures → checked, labelled samples in a fixed order."""
+"""Whatever `--data` names → checked, labelled pictures in a fixed order.
+
+A folder of classes, a CSV, a zip of either, MNIST's idx files, or a data set of torchvision's by name.
+"""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
+from bundle.errors import near
+from bundle.image import SUFFIXES
+from models.archives import ZipTree
+from models.duplicates import Duplicate, leaked
+from models.errors import ArchiveUnreadable, DataNotFound, EmptyClass, NoImages, NoPart
+from models.folders import read_classes, read_known_classes
+from models.idx import image_files, is_idx, read_idx
+from models.inspection import check
+from models.named_datasets import NAMED, is_named, read_named
+from models.samples import Pictures, Sample, map_in_order
+from models.splits import TEST, TRAIN, VALIDATION, WHOLE, Source, hold_out
+from models.tables import read_table
+from models.trees import DiskTree
 
-from bundle.cores import available_cores
-from bundle.errors import ImageError
-from bundle.image import SUFFIXES, decode, read_image_bytes
-from bundle.manifest import Preprocess
-from bundle.preprocess import Pixels, preprocess
-from models.errors import (
-    AmbiguousLabel,
-    BadPictures,
-    BadTable,
-    DataNotFound,
-    EmptyClass,
-    MixedFolder,
-    NoImages,
-    TooFewClasses,
-    UnknownLabel,
-    UnusableLabel,
-)
+__all__ = [
+    "Pictures",
+    "Sample",
+    "TrainingData",
+    "address",
+    "map_in_order",
+    "open_source",
+    "read_evaluation_pictures",
+    "read_training_data",
+    "read_validation_pictures",
+]
 
-TRAIN_NAMES = ("train", "training")
-VALIDATION_NAMES = ("val", "valid", "validation")
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture: where it lies, its class index (None when unlabelled), its content's sha256 once checked."""
-
-    path: Path
-    label: int | None
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures in a fixed order. `skipped`: unreadable ones that `--skip-bad` left out, with the reason."""
-
-    samples: tuple[Sample, ...]
-    split: str
-    skipped: tuple[tuple[Path, str], ...] = ()
-
-    @property
-    def labelled(self) -> bool:
-        return all(sample.label is not None for sample in self.samples)
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over every picture's content and label, in order: the same pictures in another place are the same."""
-        digest = hashlib.sha256()
-        for sample in self.samples:
-            digest.update(f"{sample.sha256} {sample.label}\n".encode())
-        return digest.hexdigest()
-
-    def tensors(self, spec: Preprocess) -> Iterator[Pixels]:
-        """Preprocessed uint8 [H, W, 3], decoded by a few threads, in order and a bounded number ahead."""
-        yield from map_in_order(lambda sample: preprocess(decode(sample.path), spec), self.samples)
-
-    def batches(self, spec: Preprocess, size: int = 32) -> Iterator[Pixels]:
-        """uint8 [up to `size`, H, W, 3]."""
-        batch: list[Pixels] = []
-        for tensor in self.tensors(spec):
-            batch.append(tensor)
-            if len(batch) == size:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
+EXPECTED = "a folder of classes, a CSV, a zip of either, idx files, or one of " + ", ".join(NAMED)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The classes in the order that every later step keeps, and the two splits."""
+    """The classes in the order that every later step keeps, and the parts; `test` is never trained or chosen on."""
 
     classes: tuple[str, ...]
     train: Pictures
     validation: Pictures
+    test: Pictures | None = None
+
+    @property
+    def parts(self) -> dict[str, Pictures]:
+        """By name, those that are there."""
+        parts = {TRAIN: self.train, VALIDATION: self.validation}
+        return parts if self.test is None else {**parts, TEST: self.test}
+
+    @property
+    def skipped(self) -> tuple[tuple[Path, str], ...]:
+        """The unreadable pictures of all parts, with the reason."""
+        return tuple(one for pictures in self.parts.values() for one in pictures.skipped)
+
+    @property
+    def leaks(self) -> tuple[Duplicate, ...]:
+        """Pictures that lie in more than one part."""
+        return leaked({part: pictures.samples for part, pictures in self.parts.items()})
 
 
-def map_in_order(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """`map` on as many threads as there are cores; never more than a few results wait in memory."""
-    threads = available_cores()
-    with ThreadPoolExecutor(threads) as pool:
-        pending = []
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > 4 * threads:
-                yield pending.pop(0).result()
-        for future in pending:
-            yield future.result()
+def address(source: Path) -> Path:
+    """What a recipe keeps: the name of a data set as it is, everything else as an absolute path."""
+    return source if is_named(source) else source.resolve()
 
 
-def read_training_data(root: Path, *, validation_share: float, seed: int, skip_bad: bool = False) -> TrainingData:
-    """`root/train/CLASS/*` and `root/val/CLASS/*`, or `root/CLASS/*` split by class with a seed.
+def read_training_data(
+    source: Path, *, validation_share: float, seed: int, skip_bad: bool = False, labels: Sequence[str] | None = None
+) -> TrainingData:
+    """The parts as the source has them; what it does not call validation is held out of training, with the seed.
 
-    Raises: DataNotFound, NoImages, TooFewClasses, EmptyClass, UnknownLabel, BadPictures.
+    labels: classes of an earlier run, whose order then counts.
+    Raises: DataNotFound, NoImages, TooFewClasses, EmptyClass, UnknownLabel, BadPictures, and the errors of the format.
     """
-    if not root.is_dir():
-        raise DataNotFound(root, "a folder with one folder of images per class")
-    train, validation = _split_folder(root, TRAIN_NAMES), _split_folder(root, VALIDATION_NAMES)
-    if train and validation:
-        classes = class_names(train)
-        samples = _samples_by_class(train, classes)
-        held_out = read_folder(validation, classes)
-    else:
-        classes = class_names(train or root)
-        samples, held_out = _split(_samples_by_class(train or root, classes), validation_share, seed)
-    checked = check(samples, "train", skip_bad=skip_bad)
-    checked_validation = check(held_out, "validation", skip_bad=skip_bad)
-    _refuse_empty(root, classes, checked)
-    if not checked_validation.samples:
-        raise NoImages(validation or root, SUFFIXES)
-    return TrainingData(classes, checked, checked_validation)
-
-
-def read_evaluation_pictures(source: Path, labels: Sequence[str], *, skip_bad: bool = False) -> Pictures:
-    """A CSV, a folder of classes (or one with a `val` folder in it), or a flat folder of unlabelled pictures.
-
-    Raises: DataNotFound, NoImages, BadTable, UnknownLabel, BadPictures.
-    """
-    if source.is_file():
-        samples = read_table(source, labels)
-    elif source.is_dir():
-        folder = _split_folder(source, VALIDATION_NAMES) or source
-        flat = [Sample(path, None) for path in _image_files(folder)]
-        if flat and _has_classes(folder):
-            raise MixedFolder(folder, flat[0].path.name)
-        samples = flat or read_folder(folder, labels)
-    else:
-        raise DataNotFound(source, "a folder of images or a CSV file")
-    if not samples:
+    found = _labelled(source, labels)
+    checked = check(_split(source, found, validation_share, seed), skip_bad=skip_bad)
+    _refuse_empty(source, found.classes, checked[TRAIN])
+    if not checked[VALIDATION].samples:
         raise NoImages(source, SUFFIXES)
-    return check(samples, "evaluation", skip_bad=skip_bad)
+    return TrainingData(found.classes, checked[TRAIN], checked[VALIDATION], checked.get(TEST))
 
 
-def class_names(root: Path) -> tuple[str, ...]:
-    """The folders with images in them, sorted by name. Raises: NoImages, TooFewClasses."""
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    with_images = tuple(name for name in folders if _image_files(root / name))
-    if not with_images:
-        raise NoImages(root, SUFFIXES)
-    if len(with_images) < 2:
-        raise TooFewClasses(root, with_images)
-    for name in with_images:
-        if not name.isprintable() or not name.strip():
-            raise UnusableLabel(root, name)
-    return with_images
+def read_validation_pictures(
+    source: Path, labels: Sequence[str], *, validation_share: float, seed: int, skip_bad: bool = False
+) -> Pictures:
+    """The validation part alone of what `read_training_data` gives. Raises: as it does."""
+    parts = _split(source, _labelled(source, labels), validation_share, seed)
+    return check({VALIDATION: parts[VALIDATION]}, skip_bad=skip_bad)[VALIDATION]
 
 
-def read_folder(root: Path, labels: Sequence[str]) -> list[Sample]:
-    """`root/LABEL/*`; an index follows from `labels`, never from the folders that happen to be here.
+def read_evaluation_pictures(
+    source: Path, labels: Sequence[str], *, part: str | None = None, skip_bad: bool = False
+) -> Pictures:
+    """Pictures for a classifier of `labels`; a flat folder gives unlabelled ones.
 
-    Raises: UnknownLabel or AmbiguousLabel for a folder of images that is not one label.
+    part: TRAIN, VALIDATION or TEST; by default validation, else test, else a source without parts as a whole.
+    Raises: DataNotFound, NoImages, NoPart, UnknownLabel, BadPictures, and the errors of the format.
     """
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir() and not entry.name.startswith(".") and _image_files(entry):
-            index_of(entry, entry.name, labels)
-    return _samples_by_class(root, labels)
+    found = open_source(source, labels)
+    if not any(found.parts.values()):
+        raise NoImages(source, SUFFIXES)
+    wanted = [part] if part else [VALIDATION, TEST, WHOLE]
+    chosen = next((name for name in wanted if found.parts.get(name)), None)
+    if chosen is None:
+        raise NoPart(source, wanted, found.parts)
+    return check({"evaluation": found.parts[chosen]}, skip_bad=skip_bad)["evaluation"]
 
 
-def index_of(source: Path, label: str, labels: Sequence[str]) -> int:
-    """The label's index. Raises: UnknownLabel; AmbiguousLabel (ImageNet has two classes called crane)."""
-    count = labels.count(label)
-    if count == 0:
-        raise UnknownLabel(source, label, labels)
-    if count > 1:
-        raise AmbiguousLabel(source, label)
-    return labels.index(label)
+def open_source(source: Path, labels: Sequence[str] | None = None) -> Source:
+    """What is there, before a picture has been decoded. Without `labels` the classes are those of the training part.
 
-
-def read_table(path: Path, labels: Sequence[str]) -> list[Sample]:
-    """A CSV with a header: `path` or `file` (relative to the CSV), and `label` or `class_index`.
-
-    Raises: BadTable, UnknownLabel.
+    Raises: DataNotFound and the errors of the format.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = csv.DictReader(file)
-            header = rows.fieldnames or []
-            path_column = _column(path, header, ("path", "file"))
-            label_column = _column(path, header, ("class_index", "label"))
-            return [_row(path, rows.line_num, row, path_column, label_column, labels) for row in rows]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise BadTable(path, 1, f"not a CSV file: {error}") from error
+    if is_named(source):
+        return read_named(str(source), labels)
+    if source.is_dir():
+        if images := image_files(source):
+            return read_idx(images, labels)
+        return _read_folders(DiskTree(source), labels)
+    if not source.is_file():
+        raise DataNotFound(source, EXPECTED + near(str(source), NAMED))
+    if is_idx(source):
+        return read_idx([source], labels)
+    if zipfile.is_zipfile(source):
+        return _read_archive(ZipTree(source), labels)
+    if source.suffix.lower() == ".zip":
+        raise ArchiveUnreadable(source, "not a zip file")
+    with source.open(newline="", encoding="utf-8-sig") as lines:
+        return read_table(DiskTree(source.parent), source.name, lines, labels)
 
 
-def check(samples: Iterable[Sample], split: str, *, skip_bad: bool) -> Pictures:
-    """Decode every picture once, so that a bad one is known before hours of training, not during them.
-
-    Raises: BadPictures with all of them, unless `skip_bad`.
-    """
-    ordered = list(samples)
-    results = list(map_in_order(_check_one, ordered))
-    bad = tuple((sample.path, reason) for sample, (_, reason) in zip(ordered, results, strict=True) if reason)
-    if bad and not skip_bad:
-        raise BadPictures(bad)
-    good = tuple(
-        replace(sample, sha256=digest) for sample, (digest, reason) in zip(ordered, results, strict=True) if not reason
-    )
-    return Pictures(good, split, bad)
+def _read_folders(tree: DiskTree | ZipTree, labels: Sequence[str] | None) -> Source:
+    return read_classes(tree) if labels is None else read_known_classes(tree, labels)
 
 
-def _check_one(sample: Sample) -> tuple[str, str]:
-    try:
-        data = read_image_bytes(sample.path)
-        decode(data)
-    except (ImageError, OSError) as error:
-        return "", str(error)
-    return hashlib.sha256(data).hexdigest(), ""
+def _read_archive(tree: ZipTree, labels: Sequence[str] | None) -> Source:
+    """A single CSV at the top makes the archive a table."""
+    tables = [name for name in tree.files("") if name.lower().endswith(".csv")]
+    if len(tables) != 1:
+        return _read_folders(tree, labels)
+    return read_table(tree, tables[0], tree.lines(tables[0]), labels)
 
 
-def _split_folder(root: Path, names: Sequence[str]) -> Path | None:
-    """The folder of a split. It holds folders of images: a class may well be called `train` or `valid`."""
-    return next((root / name for name in names if _has_classes(root / name)), None)
-
-
-def _has_classes(folder: Path) -> bool:
-    """Whether there are folders with images in this folder."""
-    return folder.is_dir() and any(
-        entry.is_dir() and not entry.name.startswith(".") and _image_files(entry) for entry in folder.iterdir()
-    )
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def _samples_by_class(root: Path, classes: Sequence[str]) -> list[Sample]:
-    return [
-        Sample(path, index)
-        for index, name in enumerate(classes)
-        if (root / name).is_dir()
-        for path in _image_files(root / name)
-    ]
-
-
-def _split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Hold out `share` of every class, at least one picture where a class has two."""
-    generator = random.Random(seed)
-    train: list[Sample] = []
-    held_out: list[Sample] = []
-    for label in sorted({sample.label or 0 for sample in samples}):
-        members = [sample for sample in samples if sample.label == label]
-        generator.shuffle(members)
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        held_out += sorted(members[:count], key=lambda sample: sample.path)
-        train += sorted(members[count:], key=lambda sample: sample.path)
-    return train, held_out
-
-
-def _refuse_empty(root: Path, classes: Sequence[str], pictures: Pictures) -> None:
-    present = {sample.label for sample in pictures.samples}
-    empty = [name for index, name in enumerate(classes) if index not in present]
-    if empty:
-        raise EmptyClass(root, pictures.split, empty)
-
-
-def _column(path: Path, header: Sequence[str], names: Sequence[str]) -> str:
-    found = next((name for name in names if name in header), None)
-    if found is None:
-        raise BadTable(path, 1, f"no column {' or '.join(names)} in {', '.join(header) or 'an empty header'}")
+def _labelled(source: Path, labels: Sequence[str] | None) -> Source:
+    found = open_source(source, labels)
+    if not any(found.parts.values()) or any(sample.label is None for part in found.parts.values() for sample in part):
+        raise NoImages(source, SUFFIXES)
     return found
 
 
-def _row(
-    table: Path, line: int, row: dict[str, str], path_column: str, label_column: str, labels: Sequence[str]
-) -> Sample:
-    name, label = row[path_column], row[label_column]
-    if not name or not label:
-        raise BadTable(table, line, "a cell is empty")
-    picture = table.parent / name
-    if not picture.is_file():
-        raise BadTable(table, line, f"{picture} is not a file")
-    if label_column == "label":
-        return Sample(picture, index_of(table, label, labels))
-    if not (label.isascii() and label.isdecimal() and len(label) < 10 and int(label) < len(labels)):
-        raise BadTable(table, line, f"class_index {label[:20]!r} is not one of 0..{len(labels) - 1}")
-    return Sample(picture, int(label))
+def _split(source: Path, found: Source, share: float, seed: int) -> Mapping[str, Sequence[Sample]]:
+    parts = dict(found.parts)
+    whole = parts.pop(WHOLE, None)
+    if whole is None and TRAIN not in parts:
+        raise NoPart(source, [TRAIN], parts)
+    if VALIDATION not in parts:
+        parts[TRAIN], parts[VALIDATION] = hold_out(parts[TRAIN] if whole is None else whole, share, seed)
+    return {part: parts[part] for part in (TRAIN, VALIDATION, TEST) if part in parts}
+
+
+def _refuse_empty(source: Path, classes: Sequence[str], pictures: Pictures) -> None:
+    present = {sample.label for sample in pictures.samples}
+    empty = [name for index, name in enumerate(classes) if index not in present]
+    if empty:
+        raise EmptyClass(source, pictures.split, empty)

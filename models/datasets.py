@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from bundle.cores import available_cores
-from bundle.image import decode
 from models.augment import Augment
 from models.data import Pictures
 from models.inference import SMALL_CROP
@@ -19,17 +18,17 @@ class PictureDataset(Dataset[tuple[Tensor, Tensor]]):
     """uint8 [crop, crop, 3] and the class index."""
 
     def __init__(self, pictures: Pictures, augment: Augment) -> None:
-        self.samples = [(sample.path, sample.label) for sample in pictures.samples]
+        self.samples = pictures.samples
         self.augment = augment
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        path, label = self.samples[index]
-        if label is None:
-            raise ValueError(f"{path} has no label")
-        return torch.from_numpy(self.augment(decode(path))), torch.tensor(label)
+        sample = self.samples[index]
+        if sample.label is None:
+            raise ValueError(f"{sample.path} has no label")
+        return torch.from_numpy(self.augment(sample.image())), torch.tensor(sample.label)
 
 
 def picture_loader(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bundle.errors import ConvoyError, near
+from bundle.errors import ConvoyError, ImageError, near
 
 
 class UnknownArchitecture(ConvoyError):
@@ -97,7 +97,7 @@ class NoImages(ConvoyError):
 class TooFewClasses(ConvoyError):
     def __init__(self, path: Path, classes: Sequence[str]) -> None:
         found = f"only one class, {classes[0]!r}" if classes else "no class folder"
-        super().__init__(f"{path}: {found}: a classifier needs at least two folders of images")
+        super().__init__(f"{path}: {found}: a classifier needs at least two folders of images, or labels in a table")
 
 
 class EmptyClass(ConvoyError):
@@ -117,7 +117,7 @@ class AmbiguousLabel(ConvoyError):
 
 class UnusableLabel(ConvoyError):
     def __init__(self, path: Path, label: str) -> None:
-        super().__init__(f"{path}: the folder name {label!r} has a control character or is blank: rename it")
+        super().__init__(f"{path}: the class name {label!r} has a control character or is blank: rename it")
 
 
 class MixedFolder(ConvoyError):
@@ -131,7 +131,7 @@ class BadPictures(ConvoyError):
     def __init__(self, bad: Sequence[tuple[Path, str]]) -> None:
         self.bad = tuple(bad)
         named = "; ".join(f"{path}: {reason}" for path, reason in self.bad[:5])
-        more = f"; and {len(self.bad) - 5} more" if len(self.bad) > 5 else ""
+        more = f"; and {len(self.bad) - 5} more (`convoy data` lists all)" if len(self.bad) > 5 else ""
         super().__init__(f"{len(self.bad)} unreadable image(s): {named}{more}: remove them, or pass --skip-bad")
 
 
@@ -139,6 +139,55 @@ class BadTable(ConvoyError):
     def __init__(self, path: Path, line: int, reason: str) -> None:
         super().__init__(
             f"{path}, line {line}: {reason} (expected a CSV with a header: path or file, and label or class_index)"
+        )
+
+
+class NoTableRows(ConvoyError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: no picture to train on in this table: add a row, or check the split column")
+
+
+class NoPart(ConvoyError):
+    """The source has parts, but not this one."""
+
+    def __init__(self, path: Path, wanted: Sequence[str], available: Iterable[str]) -> None:
+        found = ", ".join(part for part in available) or "none"
+        super().__init__(f"{path}: no pictures for {' or '.join(wanted)} (there are: {found}): name the split so")
+
+
+class ArchiveUnreadable(ConvoyError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: the archive cannot be read ({reason}): make it again, as a plain zip")
+
+
+class ArchiveUnsafe(ConvoyError):
+    def __init__(self, path: Path, name: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: the entry {name!r} {reason}: expected plain, unencrypted files under relative names, each once"
+        )
+
+
+class EntryUnreadable(ImageError):
+    """A picture that its container does not give out."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the image cannot be taken out of its file ({reason}): make the file again")
+
+
+class BadIdx(ConvoyError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}: expected MNIST's idx format, plain or gzip: fetch the file again")
+
+
+class IdxPairMissing(ConvoyError):
+    def __init__(self, images: Path, expected: str) -> None:
+        super().__init__(f"{images}: no labels beside it: expected {expected} or {expected}.gz in the same folder")
+
+
+class DownloadFailed(ConvoyError):
+    def __init__(self, name: str, root: Path, reason: str) -> None:
+        super().__init__(
+            f"{name} cannot be had ({reason}): check the network, or put torchvision's files of it into {root}"
         )
 
 

@@ -22,6 +22,7 @@ from models.calibration import fit_temperature
 from models.checkpoint import Facts, write_checkpoint
 from models.data import Pictures, TrainingData, read_training_data
 from models.datasets import feature_loader, picture_loader
+from models.duplicates import Duplicate
 from models.errors import Diverged, Interrupted
 from models.evaluate import Evaluation
 from models.history import read_history, write_history
@@ -39,11 +40,15 @@ Loader = DataLoader[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run ended with. `skipped`: unreadable pictures that were left out, with the reason."""
+    """What a run ended with.
+
+    skipped: unreadable pictures that were left out, with the reason. leaks: pictures in more than one split.
+    """
 
     id: str
     metrics: Metrics
     skipped: tuple[tuple[Path, str], ...]
+    leaks: tuple[Duplicate, ...]
 
 
 def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool = True) -> Trained:
@@ -87,7 +92,7 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
             reference_distribution=evaluation.reference_distribution(),
         )
         identity = write_checkpoint(partial, entry, learner.network, facts)
-    return Trained(identity, metrics, data.train.skipped + data.validation.skipped)
+    return Trained(identity, metrics, data.skipped, data.leaks)
 
 
 def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, folder: Path, *, progress: bool) -> None:

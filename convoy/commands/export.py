@@ -16,8 +16,8 @@ def export(
     data: Annotated[
         Optional[Path],
         typer.Option(
-            help="Evaluation pictures: a folder of classes, a CSV (path or file, label or class_index), or a flat "
-            "folder without labels. Default: what the checkpoint was validated on."
+            help="Evaluation pictures: whatever train takes, or a flat folder without labels. "
+            "Default: what the checkpoint was validated on."
         ),
     ] = None,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",

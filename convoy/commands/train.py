@@ -11,7 +11,9 @@ from convoy.console import err, next_step, show
 
 def train(
     arch: Arch,
-    data: Annotated[Path, typer.Option(help="DATA/train/CLASS/* and DATA/val/CLASS/*, or DATA/CLASS/*.")],
+    data: Annotated[
+        Path, typer.Option(help="A folder of classes, a CSV, a zip of either, idx files, or a name such as cifar10.")
+    ],
     out: Annotated[Path, typer.Option(help="The checkpoint folder to write.")],
     weights: Annotated[str, typer.Option(help="imagenet, none, or a .safetensors or state_dict file.")] = "none",
     transfer: Annotated[
@@ -25,7 +27,7 @@ def train(
     augment: Annotated[
         Optional[str], typer.Option(help="none or light. Default: light to fine-tune everything, else none.")
     ] = None,
-    validation_share: Annotated[float, typer.Option(help="Held out of a folder without train/ and val/.")] = 0.2,
+    validation_share: Annotated[float, typer.Option(help="Held out of data without a validation split.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the split, the weights and the order.")] = 0,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and list them.")] = False,
     overwrite: Overwrite = False,
@@ -33,13 +35,15 @@ def train(
 ) -> None:
     """Train on a folder of labelled images and write a checkpoint folder."""
     from convoy.quiet import quiet_training
+    from models.data import address
+    from models.duplicates import warning
     from models.recipe import resolve_recipe
     from models.train import train as run
 
     quiet_training()
     recipe = resolve_recipe(
         arch,
-        data.resolve(),
+        address(data),
         weights=weights,
         transfer=transfer,
         epochs=epochs,
@@ -53,6 +57,8 @@ def train(
     trained = run(recipe, out, overwrite=overwrite, progress=not json and err.is_terminal)
     for path, reason in trained.skipped:
         err.print(f"left out {path}: {reason}", style="yellow")
+    if trained.leaks:
+        err.print(f"warning: {warning(trained.leaks)}", style="yellow")
     metrics = trained.metrics
     rows = [
         ("checkpoint", str(out)),

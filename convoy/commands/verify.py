@@ -12,7 +12,9 @@ from convoy.console import show
 
 def verify(
     bundle: BundlePath,
-    data: Annotated[Optional[Path], typer.Option(help="Labelled pictures: measure the accuracy too.")] = None,
+    data: Annotated[
+        Optional[Path], typer.Option(help="Labelled pictures, whatever train takes: measure the accuracy too.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check a bundle: every checksum, the golden answers, and with --data the accuracy."""
