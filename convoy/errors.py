@@ -40,6 +40,11 @@ class NotSvg(ConvoyError):
         super().__init__(f"{path}: the drawing is written as SVG: give a name that ends in .svg")
 
 
+class NotPng(ConvoyError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: the sheet is written as PNG: give a name that ends in .png")
+
+
 class ServiceDied(ConvoyError):
     exit_code = 1
 

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from bundle.errors import ConvoyError
-from convoy.commands import demo, describe, export, look, package, predict, pull, serve, train, verify, zoo
+from convoy.commands import data, demo, describe, export, look, package, predict, pull, serve, train, verify, zoo
 from convoy.console import err
 from convoy.errors import EXTRAS, ExtraMissing, NotText, Unreachable
 
@@ -23,6 +23,7 @@ for command in (
     zoo.zoo,
     describe.describe,
     look.look,
+    data.data,
     train.train,
     pull.pull,
     export.export,
