@@ -135,9 +135,9 @@ def _names(path: Path, entries: list[zipfile.ZipInfo]) -> Iterator[str]:
     """The files' names, after making sure that each is a plain relative one and there once."""
     seen: set[str] = set()
     for entry in entries:
-        if entry.is_dir():
-            continue
         name = entry.filename
+        if name.endswith("/"):
+            continue
         _refuse_unsafe(path, entry)
         if name in seen:
             raise ArchiveUnsafe(path, name, "is there twice")

@@ -46,11 +46,6 @@ class Convoy:
         return self("train", "--arch", arch, "--data", data, "--out", out, "--epochs", 1, *more)
 
 
-@pytest.fixture
-def convoy(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Convoy:
-    return Convoy(capfd, monkeypatch)
-
-
 def refused(result: Result, *parts: str, code: int = 2) -> None:
     """One line that starts with `error: ` and has every part; no traceback."""
     assert result.returncode == code, result.stderr

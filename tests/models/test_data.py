@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data import map_in_order, read_evaluation_pictures, read_training_data
+from models.augment import Augment
+from models.data import (
+    map_in_order,
+    read_evaluation_pictures,
+    read_training_data,
+    read_validation_pictures,
+)
+from models.datasets import picture_loader
 from models.errors import (
     AmbiguousLabel,
     BadPictures,
@@ -16,11 +24,15 @@ from models.errors import (
     EmptyClass,
     MixedFolder,
     NoImages,
+    NoPart,
     TooFewClasses,
     UnknownLabel,
     UnusableLabel,
 )
-from tests.pictures import plain
+from models.splits import TEST
+from tests.models.test_archives import pack
+from tests.models.test_idx import write_pair
+from tests.pictures import encode, plain
 from tests.tiny import SPEC
 
 
@@ -204,3 +216,93 @@ def test_an_endless_class_index_is_refused(folder: Path) -> None:
     (folder / "list.csv").write_text(f"path,class_index\nval/red/000.png,{'9' * 5000}\n")
     with pytest.raises(BadTable, match="class_index '9999"):
         read_evaluation_pictures(folder / "list.csv", LABELS)
+
+
+def test_a_test_folder_is_checked_and_kept_apart(folder: Path) -> None:
+    shutil.copytree(folder / "val", folder / "test")
+    shutil.rmtree(folder / "val" / "green")
+    plain("red", seed=77).save(folder / "test" / "red" / "new.png")
+    data = read(folder)
+    assert data.test is not None
+    assert (len(data.validation.samples), len(data.test.samples)) == (10, 16)
+    assert len(read_evaluation_pictures(folder, LABELS).samples) == 10
+    assert len(read_evaluation_pictures(folder, LABELS, part=TEST).samples) == 16
+    shutil.rmtree(folder / "val")
+    assert len(read_evaluation_pictures(folder, LABELS).samples) == 16
+    held_out = read(folder)
+    assert (len(held_out.train.samples), len(held_out.validation.samples)) == (27, 9)
+
+
+def test_validation_alone_is_the_same_validation(folder: Path) -> None:
+    for root in (folder, folder / "train"):
+        alone = read_validation_pictures(root, LABELS, validation_share=0.25, seed=1)
+        assert alone.fingerprint == read(root).validation.fingerprint
+
+
+def test_a_class_called_test_is_a_class(folder: Path) -> None:
+    for part in ("train", "val"):
+        shutil.move(folder / part / "red", folder / part / "test")
+    data = read(folder / "train")
+    assert (data.classes, data.test) == (("blue", "green", "test"), None)
+    assert len(read_evaluation_pictures(folder / "val", data.classes).samples) == 15
+
+
+def test_pictures_in_two_splits_are_leaks(folder: Path) -> None:
+    assert read(folder).leaks == ()
+    shutil.copy(folder / "train" / "red" / "003.png", folder / "val" / "red" / "other name.png")
+    shutil.copy(folder / "train" / "blue" / "001.png", folder / "train" / "blue" / "again.png")
+    (leak,) = read(folder).leaks
+    assert [(part, sample.path.name) for part, sample in leak.places] == [
+        ("train", "003.png"),
+        ("validation", "other name.png"),
+    ]
+    assert (leak.leaks, leak.contradicts) == (True, False)
+
+
+def test_a_source_without_the_part_that_is_asked_for(folder: Path) -> None:
+    shutil.rmtree(folder / "val")
+    with pytest.raises(NoPart, match=r"no pictures for validation or test or all \(there are: train\)"):
+        read_evaluation_pictures(folder, LABELS)
+
+
+def test_labels_of_an_earlier_run_rule_the_order(folder: Path) -> None:
+    shutil.rmtree(folder / "train" / "blue")
+    labels = ("red", "green", "blue")
+    data = read_training_data(folder / "train", validation_share=0.25, seed=1, labels=("red", "green"))
+    assert {(s.path.parent.name, s.label) for s in data.train.samples} == {("red", 0), ("green", 1)}
+    with pytest.raises(EmptyClass, match="no image for blue"):
+        read_training_data(folder / "train", validation_share=0.25, seed=1, labels=labels)
+
+
+def test_memory_per_picture_is_a_few_names(tmp_path: Path) -> None:
+    """Nothing decoded stays: what a picture costs is its path, its label and its hash."""
+    for colour in ("red", "blue"):
+        (tmp_path / colour).mkdir()
+        content = encode(plain(colour, 200, 150))
+        for number in range(300):
+            (tmp_path / colour / f"{number:06d}.png").write_bytes(content)
+    tracemalloc.start()
+    data = read(tmp_path)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data.train.samples) == 450
+    assert kept / 600 < 2_000, f"{kept / 600:.0f} bytes per picture"
+
+
+@pytest.mark.parametrize("kind", ["folder", "table", "zip", "idx"])
+def test_every_kind_reaches_a_loaders_processes(colours: Path, tmp_path: Path, kind: str) -> None:
+    files = sorted((colours / "train").glob("*/*.png"))
+    if kind == "table":
+        source = tmp_path / "list.csv"
+        source.write_text("path,label\n" + "".join(f"{file},{file.parent.name}\n" for file in files))
+    elif kind == "zip":
+        source = pack(colours, tmp_path / "colours.zip")
+    elif kind == "idx":
+        source = write_pair(tmp_path / "idx").parent
+    else:
+        source = colours
+    data = read(source)
+    spec = SPEC.model_copy(update={"resize": 64, "crop": 64})
+    loader = picture_loader(data.train, Augment("none", spec), 8, shuffle=False)
+    assert loader.num_workers > 0
+    assert [int(label) for _, batch in loader for label in batch] == [sample.label for sample in data.train.samples]

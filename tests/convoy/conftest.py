@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.convoy.test_cli import Convoy
+
+
+@pytest.fixture
+def convoy(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Convoy:
+    """The command line in this process."""
+    return Convoy(capfd, monkeypatch)
