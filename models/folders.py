@@ -9,7 +9,7 @@ from bundle.image import SUFFIXES
 from models.errors import NoImages
 from models.labels import index_of, usable
 from models.samples import Sample
-from models.splits import SPELLINGS, TRAIN, WHOLE, Source
+from models.splits import SPELLINGS, TRAIN, VALIDATION, WHOLE, Source
 from models.trees import Tree, has_pictures, last, pictures
 
 
@@ -22,7 +22,11 @@ def read_classes(tree: Tree, root: str = "") -> Source:
     if TRAIN not in parts:
         parts = {WHOLE: root}
     classes = _class_names(tree, parts.get(TRAIN, root))
-    return _source(tree, parts, classes)
+    source = _source(tree, parts, classes)
+    if VALIDATION in parts and VALIDATION not in source.parts:
+        # Someone meant to choose with these: holding out others instead would surprise.
+        raise NoImages(tree.path / parts[VALIDATION], SUFFIXES)
+    return source
 
 
 def read_known_classes(tree: Tree, labels: Sequence[str], root: str = "") -> Source:

@@ -20,6 +20,9 @@ import torch
 from torchvision import models as torchvision_models
 
 from models.registry import build
+from tests.models.test_archives import pack
+from tests.models.test_idx import write_pair
+from tests.models.test_named_datasets import write_mnist
 from tests.pictures import COLOURS, plain
 from tests.serving import free_port, server
 
@@ -58,6 +61,16 @@ def write_photos(root: Path, classes: list[str], count: int = 6) -> None:
             plain(colour, 60 + number, 50, 10 * index + number).save(root / name / f"{name}-{number}.png")
 
 
+def write_data_sets(home: Path) -> None:
+    """What docs/data.md trains on: a zip, a table, idx files, a data set in torchvision's cache."""
+    pack(home / "photos", home / "pictures.zip")
+    photos = sorted((home / "photos").glob("*/*.png"))
+    lines = [f"{file.relative_to(home)},{file.parent.name}" for file in photos]
+    (home / "list.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    write_pair(home / "digits")
+    write_mnist(home / "datasets" / "fashion_mnist", "FashionMNIST")
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader has: a clone (its folders linked), photos, and torchvision's download as if it had been done."""
@@ -69,6 +82,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(home / "photos", ["ants", "bees", "wasps"])
     plain("red", 80, 60).save(home / "photo.jpg")
     (home / "pictures.csv").write_text("path,class_index\nphoto.jpg,5\n" + "photos/ants/ants-0.png,7\n")
+    write_data_sets(home)
     cache = home / "torch" / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     torch.manual_seed(0)
@@ -90,6 +104,7 @@ def environment(reader: Path) -> dict[str, str]:
         "PATH": path,
         "TORCH_HOME": str(reader / "torch"),
         "BENTOML_HOME": str(reader / "bentoml"),
+        "CONVOY_DATASETS": str(reader / "datasets"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
 
@@ -134,7 +149,7 @@ def test_the_readme_works_as_written(readme: int) -> None:
     assert readme == 6
 
 
-@pytest.mark.parametrize("page", ["docs/train.md", "docs/export.md", "docs/serve.md"])
+@pytest.mark.parametrize("page", ["docs/data.md", "docs/train.md", "docs/export.md", "docs/serve.md"])
 def test_a_page_works_as_written(readme: int, page: str, reader: Path, environment: dict[str, str]) -> None:
     assert walk(page, reader, environment) >= 3
 

@@ -239,6 +239,13 @@ def test_validation_alone_is_the_same_validation(folder: Path) -> None:
         assert alone.fingerprint == read(root).validation.fingerprint
 
 
+def test_an_empty_validation_folder_is_an_error(folder: Path) -> None:
+    for path in (folder / "val").iterdir():
+        shutil.rmtree(path)
+    with pytest.raises(NoImages, match="val: no images"):
+        read(folder)
+
+
 def test_a_class_called_test_is_a_class(folder: Path) -> None:
     for part in ("train", "val"):
         shutil.move(folder / part / "red", folder / part / "test")
