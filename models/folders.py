@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundle.image import SUFFIXES
-from models.errors import NoImages
+from models.errors import MixedFolder, NoImages
 from models.labels import index_of, usable
 from models.samples import Sample
 from models.splits import SPELLINGS, TRAIN, VALIDATION, WHOLE, Source
@@ -32,10 +32,13 @@ def read_classes(tree: Tree, root: str = "") -> Source:
 def read_known_classes(tree: Tree, labels: Sequence[str], root: str = "") -> Source:
     """The same for classes that are known; pictures that lie in no class folder have no label.
 
-    Raises: UnknownLabel, AmbiguousLabel.
+    Raises: UnknownLabel, AmbiguousLabel, MixedFolder.
     """
     # A class may be called `test`: then it is no part.
     parts = {part: name for part, name in _parts(tree, root).items() if last(name) not in labels} or {WHOLE: root}
+    for folder in parts.values():
+        if (stray := pictures(tree, folder)) and has_classes(tree, folder):
+            raise MixedFolder(tree.path / folder, last(stray[0]))
     flat = {part: [tree.sample(file, None) for file in pictures(tree, folder)] for part, folder in parts.items()}
     if any(flat.values()):
         return Source(f"{tree.kind} of pictures", (), flat)
@@ -47,9 +50,16 @@ def _source(tree: Tree, parts: dict[str, str], classes: tuple[str, ...]) -> Sour
     return Source(f"{tree.kind} of classes", classes, {part: found for part, found in samples.items() if found})
 
 
+def has_classes(tree: Tree, folder: str) -> bool:
+    """Whether folders with pictures lie in this one."""
+    return any(has_pictures(tree, name) for name in tree.folders(folder))
+
+
 def _parts(tree: Tree, root: str) -> dict[str, str]:
-    """Folder names by part; the first spelling that is there."""
-    by_name = {last(name): name for name in tree.folders(root)}
+    """Folder names by part; the first spelling that is there. One that holds pictures itself is a class of that name."""
+    by_name = {
+        last(name): name for name in tree.folders(root) if has_classes(tree, name) or not has_pictures(tree, name)
+    }
     found = {
         part: next((by_name[word] for word in words if word in by_name), None) for part, words in SPELLINGS.items()
     }

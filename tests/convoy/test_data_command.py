@@ -135,7 +135,8 @@ def test_the_road_from_a_zip(convoy: Convoy, colours: Path, tmp_path: Path) -> N
         exported = convoy("export", tmp_path / "run", "--out", tmp_path / name, *options)
         assert exported.returncode == 0, exported.stderr
     verified = convoy("verify", tmp_path / "default", "--data", source, "--json")
-    assert json.loads(verified.stdout)["accuracy onnx"].endswith("of 15 pictures")
+    checks = {check["what"]: check["result"] for check in json.loads(verified.stdout)["checks"]}
+    assert checks["accuracy onnx"].endswith("of 15 pictures")
 
 
 def test_real_photographs(convoy: Convoy, test_data: Path, tmp_path: Path) -> None:
