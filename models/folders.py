@@ -56,7 +56,7 @@ def has_classes(tree: Tree, folder: str) -> bool:
 
 
 def _parts(tree: Tree, root: str) -> dict[str, str]:
-    """Folder names by part; the first spelling that is there. One that holds pictures itself is a class of that name."""
+    """Folder names by part; the first spelling that is there. One with pictures of its own is a class."""
     by_name = {
         last(name): name for name in tree.folders(root) if has_classes(tree, name) or not has_pictures(tree, name)
     }
