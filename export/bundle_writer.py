@@ -21,13 +21,14 @@ from bundle.manifest import (
 from export.accuracy import MIN_SHARE, accuracy_of
 from export.card import write_card, write_report
 from export.errors import AccuracyFailed
-from export.evaluation import EvaluationSet, evaluation_pictures, evaluation_set
+from export.evaluation import EvaluationSet, evaluation_set
 from export.golden import write_golden
 from export.parity import compare
 from export.runners import open_artefact, replay_golden, run_all
 from export.targets import Target, find_targets
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
+from models.validated import evaluation_pictures
 
 _UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=1, min_top1_agreement=1)
 """Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""

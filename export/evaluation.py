@@ -7,18 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bundle.manifest import CheckpointManifest, Metrics, ReferenceDistribution
+from bundle.manifest import Metrics, ReferenceDistribution
 from bundle.preprocess import Pixels
 from export.runners import Probabilities
 from models.checkpoint import Checkpoint
-from models.data import Pictures, read_evaluation_pictures, read_validation_pictures
-from models.errors import DataChanged, NoEvaluationData
+from models.data import Pictures
 from models.evaluate import Evaluation
 from models.inference import logits_of, probabilities_of, use_threads
 
@@ -57,28 +55,6 @@ class EvaluationSet:
         """What a service's traffic is compared to; it needs no labels."""
         unlabelled = torch.zeros(len(self.reference), dtype=torch.int64)
         return Evaluation(torch.from_numpy(self.reference), unlabelled).reference_distribution()
-
-
-def evaluation_pictures(manifest: CheckpointManifest, data: Path | None) -> Pictures:
-    """The pictures of `data`, or those that the checkpoint was validated on.
-
-    Raises: NoEvaluationData, DataChanged, and the errors of `models.data`.
-    """
-    if data is not None:
-        return read_evaluation_pictures(data, manifest.labels)
-    recipe = manifest.provenance.recipe
-    if recipe is None or manifest.metrics is None:
-        raise NoEvaluationData(manifest.name)
-    pictures = read_validation_pictures(
-        Path(recipe["data"]),
-        manifest.labels,
-        validation_share=recipe["validation_share"],
-        seed=recipe["seed"],
-        skip_bad=recipe["skip_bad"],
-    )
-    if pictures.fingerprint != manifest.metrics.dataset_fingerprint:
-        raise DataChanged(recipe["data"])
-    return pictures
 
 
 @contextmanager
