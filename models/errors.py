@@ -227,11 +227,16 @@ class Interrupted(ConvoyError):
         super().__init__("training was stopped before its end: nothing was written")
 
 
-class Diverged(ConvoyError):
+class NoLabels(ConvoyError):
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path}: the pictures carry no labels: give a folder of classes, or a CSV with labels")
+
+
+class NotFinite(ConvoyError):
     exit_code = 1
 
-    def __init__(self, learning_rate: float) -> None:
+    def __init__(self, bad: int, total: int) -> None:
         super().__init__(
-            f"training diverged (the network's answers are not finite): nothing was written, "
-            f"try a --learning-rate below {learning_rate:g}"
+            f"the network answers infinity or no number at all for {bad} of {total} pictures: "
+            "training has diverged: lower the learning rate"
         )

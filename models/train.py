@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,16 @@ from torch.utils.data import DataLoader
 from bundle.folder import refuse_existing, write_folder
 from bundle.manifest import Metrics, Preprocess, Provenance, model_name
 from models.augment import Augment
-from models.calibration import fit_temperature
 from models.checkpoint import Facts, write_checkpoint
-from models.data import Pictures, TrainingData, read_training_data
+from models.data import TrainingData, read_training_data
 from models.datasets import feature_loader, picture_loader
 from models.duplicates import Duplicate
-from models.errors import Diverged, Interrupted
-from models.evaluate import Evaluation
+from models.errors import Interrupted
+from models.figures import FILE, Figures, to_json
 from models.history import read_history, write_history
 from models.inference import logits_of, use_threads
 from models.learner import Learner
+from models.measure import answers_of, labels_of, measure
 from models.provenance import git_revision, tool_versions
 from models.recipe import Recipe
 from models.registry import Entry, find
@@ -69,10 +68,10 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
     learner = Learner(network, entry.head, spec, recipe, len(data.classes))
     with write_folder(out, "checkpoint", overwrite=overwrite) as partial:
         _fit(learner, entry, data, spec, partial, progress=progress)
-        temperature, evaluation = _evaluate(learner, spec, data.validation)
-        metrics = evaluation.metrics(data.validation.fingerprint, data.validation.split)
+        answers = answers_of(learner.network, spec, data.validation)
+        figures = measure(answers, data.classes, data.validation.fingerprint, data.validation.split)
         resolved = recipe.model_copy(update={"preprocess": spec})
-        _write_documents(partial, resolved, metrics, data)
+        _write_documents(partial, resolved, figures, data)
         facts = Facts(
             name=name,
             labels=data.classes,
@@ -87,12 +86,12 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
                 tools=tool_versions("torch", "torchvision", "lightning", "torchmetrics", "pillow"),
             ),
             arguments=loaded.arguments,
-            temperature=temperature,
-            metrics=metrics,
-            reference_distribution=evaluation.reference_distribution(),
+            temperature=answers.temperature,
+            metrics=figures.metrics,
+            reference_distribution=answers.calibrated.reference_distribution(),
         )
         identity = write_checkpoint(partial, entry, learner.network, facts)
-    return Trained(identity, metrics, data.skipped, data.leaks)
+    return Trained(identity, figures.metrics, data.skipped, data.leaks)
 
 
 def _fit(learner: Learner, entry: Entry, data: TrainingData, spec: Preprocess, folder: Path, *, progress: bool) -> None:
@@ -134,7 +133,7 @@ def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preproces
         # The frozen backbone gives every picture the same features in every epoch: compute them once.
         with headless(learner.network, entry.head) as backbone:
             features = [
-                (logits_of(backbone, spec, pictures.batches(spec)), _labels(pictures))
+                (logits_of(backbone, spec, pictures.batches(spec)), labels_of(pictures))
                 for pictures in (data.train, data.validation)
             ]
         return (
@@ -147,22 +146,9 @@ def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preproces
     )
 
 
-def _labels(pictures: Pictures) -> Tensor:
-    return torch.tensor([sample.label for sample in pictures.samples])
-
-
-def _evaluate(learner: Learner, spec: Preprocess, pictures: Pictures) -> tuple[float, Evaluation]:
-    """The fitted temperature, and the calibrated answers on the validation pictures."""
-    logits, labels = logits_of(learner.network, spec, pictures.batches(spec)), _labels(pictures)
-    if not torch.isfinite(logits).all():
-        raise Diverged(learner.recipe.learning_rate)
-    temperature = fit_temperature(logits, labels)
-    return temperature, Evaluation(torch.softmax(logits / temperature, dim=1), labels)
-
-
-def _write_documents(folder: Path, recipe: Recipe, metrics: Metrics, data: TrainingData) -> None:
+def _write_documents(folder: Path, recipe: Recipe, figures: Figures, data: TrainingData) -> None:
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(metrics.model_dump(mode="json"), indent=2) + "\n")
+    (folder / FILE).write_text(to_json(figures), encoding="utf-8")
     history = read_history(folder / "history.csv")
-    page = render_training_report(recipe, metrics, data, history)
+    page = render_training_report(recipe, figures.metrics, data, history)
     (folder / "report.html").write_text(page, encoding="utf-8")
