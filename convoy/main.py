@@ -8,7 +8,21 @@ import sys
 import typer
 
 from bundle.errors import ConvoyError
-from convoy.commands import data, demo, describe, export, look, package, predict, pull, serve, train, verify, zoo
+from convoy.commands import (
+    data,
+    demo,
+    describe,
+    evaluate,
+    export,
+    look,
+    package,
+    predict,
+    pull,
+    serve,
+    train,
+    verify,
+    zoo,
+)
 from convoy.console import err
 from convoy.errors import EXTRAS, ExtraMissing, NotText, Unreachable
 
@@ -25,6 +39,7 @@ for command in (
     look.look,
     data.data,
     train.train,
+    evaluate.evaluate,
     pull.pull,
     export.export,
     verify.verify,

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from bundle.manifest import Metrics
-from models.data import TrainingData
-from models.history import History
-from models.recipe import Recipe
+from models.confusion import confusion_matrix, confusions
+from models.drawn import learning_curves, precision_recall, reliability_diagram
+from models.figures import ClassFigures, Figures
+
+if TYPE_CHECKING:
+    from models.history import History
+    from models.mistakes import Mistake
+    from models.summary import Split
+
+FILE = "report.html"
+
+WORST_CLASSES = 20
+"""Rows of the table by class that are open; the others are folded away."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page is made of; every number in it is of `figures` or `history`.
+
+    intro: what was measured on what. splits: training first where it is known. notes: what is wrong with the data.
+    """
+
+    title: str
+    intro: str
+    figures: Figures
+    mistakes: Sequence[Mistake]
+    splits: Sequence[Split]
+    notes: Sequence[str] = ()
+    history: History | None = None
+    recipe: Mapping[str, Any] | None = None
 
 
 def render(template: str, **values: Any) -> str:
@@ -20,42 +48,33 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def render_training_report(recipe: Recipe, metrics: Metrics, data: TrainingData, history: History) -> str:
-    """Learning curves, the validation figures, recall by class and the recipe."""
+def render_report(report: Report) -> str:
+    """Self-contained HTML; about 40 KB, 15 KB per mistake and at most 1 KB per class."""
+    figures = report.figures
+    classes = by_f1(figures)
     return render(
-        "training.html",
-        title=f"{recipe.arch} on {len(data.classes)} classes",
-        recipe=recipe.model_dump(mode="json"),
-        metrics=metrics,
-        recalls=list(zip(data.classes, metrics.per_class_recall, strict=True)),
-        counts={"train": len(data.train.samples), "validation": len(data.validation.samples)},
-        skipped=data.skipped,
-        leaks=data.leaks,
-        loss=curves(history, {"train_loss": "training loss", "val_loss": "validation loss"}),
-        accuracy=curves(history, {"val_accuracy": "validation accuracy"}),
-        history=history,
+        "report.html",
+        title=report.title,
+        intro=report.intro,
+        figures=figures,
+        curves=learning_curves(report.history or []),
+        matrix=confusion_matrix(figures),
+        pairs=confusions(figures),
+        precision_recall=precision_recall(figures),
+        before=reliability_diagram(figures.uncalibrated, "Accuracy by confidence before temperature scaling"),
+        after=reliability_diagram(figures.calibrated, "Accuracy by confidence after temperature scaling"),
+        mistakes=report.mistakes,
+        wrong=sum(count for truth, answer, count in figures.confusion if truth != answer),
+        worst=classes[:WORST_CLASSES],
+        rest=classes[WORST_CLASSES:],
+        absent=len(figures.classes) - len(classes),
+        splits=report.splits,
+        notes=report.notes,
+        recipe=report.recipe,
     )
 
 
-def curves(history: History, names: dict[str, str], width: int = 520, height: int = 200) -> dict[str, Any]:
-    """Polylines of the columns `names` over the epochs, in the pixels of a `width` x `height` drawing."""
-    series = {label: [row[name] for row in history if name in row] for name, label in names.items()}
-    values = [value for line in series.values() for value in line]
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    span = (high - low) or 1.0
-
-    def point(index: int, count: int, value: float) -> str:
-        x = width * (index / (count - 1) if count > 1 else 0.5)
-        return f"{x:.1f},{height * (1 - (value - low) / span):.1f}"
-
-    return {
-        "width": width,
-        "height": height,
-        "low": low,
-        "high": high,
-        "epochs": len(history),
-        "lines": {
-            label: " ".join(point(index, len(line), value) for index, value in enumerate(line))
-            for label, line in series.items()
-        },
-    }
+def by_f1(figures: Figures) -> list[ClassFigures]:
+    """The classes that were seen or answered, worst F1 first; of equal ones that with more pictures."""
+    seen = [item for item in figures.classes if item.f1 is not None]
+    return sorted(seen, key=lambda item: (item.f1, -item.pictures))

@@ -20,21 +20,28 @@ from models.augment import Augment
 from models.checkpoint import Facts, write_checkpoint
 from models.data import TrainingData, read_training_data
 from models.datasets import feature_loader, picture_loader
-from models.duplicates import Duplicate
+from models.duplicates import Duplicate, warning
 from models.errors import Interrupted
-from models.figures import FILE, Figures, to_json
+from models.figures import FILE as METRICS
+from models.figures import Figures, to_json
 from models.history import read_history, write_history
 from models.inference import logits_of, use_threads
 from models.learner import Learner
 from models.measure import answers_of, labels_of, measure
+from models.mistakes import Mistake, worst_mistakes
 from models.provenance import git_revision, tool_versions
 from models.recipe import Recipe
 from models.registry import Entry, find
-from models.report import render_training_report
+from models.report import FILE as PAGE
+from models.report import Report, render_report
+from models.summary import split_of
 from models.transfer import head_of, headless, takes_features
 from models.weights import load_network, with_classes
 
 Loader = DataLoader[tuple[Tensor, Tensor]]
+
+MOST_LEAKS = 50
+"""Named in the report; `convoy data` lists them all."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def train(recipe: Recipe, out: Path, *, overwrite: bool = False, progress: bool 
         answers = answers_of(learner.network, spec, data.validation)
         figures = measure(answers, data.classes, data.validation.fingerprint, data.validation.split)
         resolved = recipe.model_copy(update={"preprocess": spec})
-        _write_documents(partial, resolved, figures, data)
+        mistakes = worst_mistakes(learner.network, entry, spec, answers, data.validation)
+        _write_documents(partial, resolved, figures, mistakes, data)
         facts = Facts(
             name=name,
             labels=data.classes,
@@ -146,9 +154,20 @@ def _loaders(learner: Learner, entry: Entry, data: TrainingData, spec: Preproces
     )
 
 
-def _write_documents(folder: Path, recipe: Recipe, figures: Figures, data: TrainingData) -> None:
+def _write_documents(
+    folder: Path, recipe: Recipe, figures: Figures, mistakes: list[Mistake], data: TrainingData
+) -> None:
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-    (folder / FILE).write_text(to_json(figures), encoding="utf-8")
-    history = read_history(folder / "history.csv")
-    page = render_training_report(recipe, figures.metrics, data, history)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / METRICS).write_text(to_json(figures), encoding="utf-8")
+    report = Report(
+        title=f"{recipe.arch} on {len(data.classes)} classes",
+        intro=f"{len(data.train.samples)} training and {figures.n} validation pictures. Every figure is of the best "
+        "epoch on the validation pictures, after temperature scaling fitted on the same pictures.",
+        figures=figures,
+        mistakes=mistakes,
+        splits=[split_of(pictures, data.classes) for pictures in data.parts.values()],
+        notes=[warning(data.leaks), *map(str, data.leaks[:MOST_LEAKS])] if data.leaks else [],
+        history=read_history(folder / "history.csv"),
+        recipe=recipe.model_dump(mode="json"),
+    )
+    (folder / PAGE).write_text(render_report(report), encoding="utf-8")
