@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 WIDTH, HEIGHT = 520.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 26.0, 40.0
 """Room for the ticks' numbers and the axes' names."""
 
 Points = Sequence[tuple[float, float]]

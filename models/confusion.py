@@ -22,7 +22,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """rows: (label, pictures, cells, pictures answered as a class that is not shown). `whole`: every class is shown."""
+    """rows: (label, pictures, cells, pictures answered as a class that is not shown), of classes with pictures.
+
+    `whole`: every class is shown.
+    """
 
     labels: tuple[str, ...]
     rows: tuple[tuple[str, int, tuple[Cell, ...], int], ...]
@@ -47,6 +50,8 @@ def confusion_matrix(figures: Figures) -> Matrix:
     rows = []
     for truth in shown:
         item = figures.classes[truth]
+        if not item.pictures:
+            continue
         cells = tuple(_cell(figures, truth, answer, counts.get((truth, answer), 0)) for answer in shown)
         rows.append((item.label, item.pictures, cells, item.pictures - sum(cell.count for cell in cells)))
     return Matrix(labels, tuple(rows), len(shown) == len(figures.classes))

@@ -69,14 +69,14 @@ def _report(checkpoint: Checkpoint, figures: Figures, answers: Answers, pictures
     manifest = checkpoint.manifest
     entry = find(manifest.architecture.name)
     history = checkpoint.folder.root / "history.csv"
-    same = manifest.metrics is not None and manifest.metrics.dataset_fingerprint == figures.dataset_fingerprint
+    validated = manifest.metrics and manifest.metrics.dataset_fingerprint
     return Report(
         title=f"{manifest.name}: {entry.name} on {len(manifest.labels)} classes",
         intro=f"Checkpoint {checkpoint.folder.id[:12]}, measured on {figures.n} pictures: "
         + (
             "those it was validated on, by which its best epoch and its temperature were chosen."
-            if same
-            else "not those it was validated on."
+            if validated == figures.dataset_fingerprint
+            else "it was not validated on them."
         ),
         figures=figures,
         mistakes=worst_mistakes(checkpoint.network, entry, manifest.preprocess, answers, pictures),

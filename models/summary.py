@@ -12,7 +12,7 @@ from models.data import Pictures
 
 @dataclass(frozen=True)
 class Split:
-    """`classes`: with pictures. `fewest`, `most`: of a class, with its name. `skipped`: unreadable files."""
+    """`classes`: with pictures. `fewest`, `most`: the smallest and the largest class, with its pictures. `skipped`: unreadable files."""
 
     name: str
     pictures: int
@@ -27,7 +27,7 @@ def split_of(pictures: Pictures, labels: Sequence[str]) -> Split:
     """The summary of labelled pictures."""
     counts = Counter(sample.label for sample in pictures.samples if sample.label is not None)
     ranked = sorted(counts, key=lambda index: (counts[index], index))
-    fewest, most = (f"{counts[index]} ({labels[index]})" for index in (ranked[0], ranked[-1]))
+    fewest, most = (f"{labels[index]}: {counts[index]}" for index in (ranked[0], ranked[-1]))
     return Split(
         pictures.split, len(pictures.samples), len(counts), fewest, most, pictures.fingerprint, pictures.skipped
     )

@@ -149,7 +149,9 @@ def test_the_readme_works_as_written(readme: int) -> None:
     assert readme == 6
 
 
-@pytest.mark.parametrize("page", ["docs/data.md", "docs/train.md", "docs/export.md", "docs/serve.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/data.md", "docs/train.md", "docs/evaluate.md", "docs/export.md", "docs/serve.md"]
+)
 def test_a_page_works_as_written(readme: int, page: str, reader: Path, environment: dict[str, str]) -> None:
     assert walk(page, reader, environment) >= 3
 

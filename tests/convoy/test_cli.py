@@ -58,7 +58,7 @@ def refused(result: Result, *parts: str, code: int = 2) -> None:
 
 def test_help_lists_every_command(convoy: Convoy) -> None:
     text = convoy("--help").stdout
-    for command in ("train", "pull", "export", "verify", "predict", "serve", "package", "demo"):
+    for command in ("train", "evaluate", "pull", "export", "verify", "predict", "serve", "package", "demo"):
         assert f"  {command} " in text
 
 
@@ -318,3 +318,28 @@ def test_a_checkpoint_is_not_overwritten_by_its_own_bundle(convoy: Convoy, colou
     assert convoy.train(colours, run).returncode == 0
     refused(convoy("export", run, "--out", run, "--overwrite"), "no bundle folder of Convoy's", "left alone")
     assert (run / "weights.safetensors").exists()
+
+
+def test_evaluate_measures_what_training_measured(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "runs" / "colours", tmp_path / "out"
+    assert convoy.train(colours, run).returncode == 0
+    table = convoy("evaluate", run, "--out", out)
+    assert table.returncode == 0, table.stderr
+    for row in ("top-1", "macro F1", "mean average precision", "calibration error", "worst classes"):
+        assert row in table.stdout
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "report.html"}
+    printed = convoy("evaluate", run, "--data", colours / "val", "--out", out, "--overwrite", "--json")
+    assert json.loads(printed.stdout) == json.loads((out / "metrics.json").read_text())
+    assert json.loads(printed.stdout)["top1"] == json.loads((run / "metrics.json").read_text())["top1"]
+
+
+def test_evaluate_refuses_on_one_line(convoy: Convoy, colours: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert convoy.train(colours, run).returncode == 0
+    before = sorted(path.name for path in run.iterdir())
+    refused(convoy("evaluate", colours), "no checkpoint folder here")
+    refused(convoy("evaluate", run, "--out", run, "--overwrite"), "checksummed", "choose another --out")
+    refused(convoy("evaluate", run, "--data", colours / "val" / "red", "--out", tmp_path / "x"), "carry no labels")
+    refused(convoy("evaluate", run, "--data", tmp_path / "none", "--out", tmp_path / "x"), "no such data")
+    assert sorted(path.name for path in run.iterdir()) == before
+    assert not (tmp_path / "x").exists()

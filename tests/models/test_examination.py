@@ -44,7 +44,7 @@ def test_history_manifest_metrics_and_report_agree(run: Path) -> None:
     assert best["val_accuracy"] == pytest.approx(figures.top1, abs=1e-6)
     assert best["val_loss"] == pytest.approx(figures.uncalibrated.loss, abs=1e-5)
     page = (run / "report.html").read_text()
-    assert f"<b>{100 * figures.top1:.2f} %</b>top-1" in page
+    assert f"<b>{100 * figures.top1:.2f}\u00a0%</b>top-1" in page
     assert f"<b>{figures.f1.macro:.4f}</b>macro F1" in page
     assert f"best: {best_epoch(history) + 1}<" in page
 
@@ -68,6 +68,7 @@ def test_other_pictures_keep_the_class_order(run: Path, tmp_path: Path) -> None:
     assert [item.pictures for item in figures.classes] == [0, 0, 4]
     assert figures.classes[2].recall == figures.top1
     assert [item.recall for item in figures.classes[:2]] == [None, None]
+    assert "it was not validated on them" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_target_is_not_overwritten_by_chance(run: Path, tmp_path: Path) -> None:

@@ -95,13 +95,13 @@ def test_every_number_on_the_page_is_of_metrics_json(tmp_path: Path) -> None:
     page, figures = page_of(tmp_path, 10)
     cards = dict(re.findall(r"<li><b>(.*?)</b>([a-zA-Z0-9, -]+)", page)[::-1])
     found = {name: value for value, name in cards.items()}
-    assert found["top-1"] == f"{100 * figures.top1:.2f} %"
-    assert found["top-5"] == f"{100 * figures.top5:.2f} %"
+    assert found["top-1"] == f"{100 * figures.top1:.2f}\u00a0%"
+    assert found["top-5"] == f"{100 * figures.top5:.2f}\u00a0%"
     assert found["macro F1"] == f"{figures.f1.macro:.4f}"
     assert found["mean average precision"] == f"{figures.mean_average_precision:.4f}"
     assert found["ROC AUC, mean"] == f"{figures.roc_auc:.4f}"
     assert found["calibration error"] == f"{figures.calibrated.ece:.4f}"
-    assert found["pictures"] == str(figures.n)
+    assert f"of the {figures.n} pictures" in page
     for item in figures.classes:
         row = page.split(f'<td class="name">{item.label}</td><td class="f1">')[1].split("</tr>")[0]
         assert re.findall(r"\d\.\d{4}", row) == [
@@ -147,6 +147,7 @@ def test_the_matrix_is_whole_for_few_classes() -> None:
     for truth, answer, count in figures.confusion:
         expected[truth, answer] = count
     assert (found == expected).all()
+    assert len(found) == 12
     assert all(others == 0 for *_, others in matrix.rows)
 
 
