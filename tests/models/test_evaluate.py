@@ -22,9 +22,9 @@ from sklearn.metrics import (
     roc_auc_score,
     top_k_accuracy_score,
 )
-from torchmetrics.functional.classification import multiclass_calibration_error
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score
 
-from models.evaluate import Evaluation, mean_of
+from models.evaluate import _MEASURES, Evaluation, mean_of
 from models.figures import Figures
 from models.measure import Answers, curve_of, measure
 from models.reliability import BINS, reliability
@@ -202,6 +202,26 @@ def test_the_textbook_by_hand() -> None:
     # Confidences 0.80, 0.60, 0.65 and 0.90 right, 0.50 and 0.70 wrong; no two of them in one fifteenth.
     gaps = (0.2, 0.4, 0.5, 0.35, 0.7, 0.1)
     assert evaluation.ece() == pytest.approx(sum(gaps) / 6, abs=1e-6)
+
+
+def test_counting_needs_no_memory_per_pair_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training leaves torch's deterministic mode on, in which torchmetrics would take n · K² bytes."""
+    modes = []
+
+    def spy(*arguments: object, **options: object) -> torch.Tensor:
+        modes.append(torch.are_deterministic_algorithms_enabled())
+        return multiclass_f1_score(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(_MEASURES, "f1", spy)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        make(0, 50, 4).mean("f1", "macro")
+        make(0, 50, 4).by_class("f1")
+        assert modes == [False, False]
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_perfectly_sure_and_right_model_has_no_calibration_error() -> None:
