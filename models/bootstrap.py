@@ -17,7 +17,7 @@ from models.reliability import BINS, bin_of
 
 DRAWS, FEWEST_DRAWS = 1000, 100
 WORK = 1e9
-"""So many draws x pictures x classes at most, seconds of one core: of 50,000 pictures in 1,000 classes there are 100 draws."""
+"""So many draws x pictures x classes at most, seconds of one core; 50,000 pictures in 1,000 classes get 100 draws."""
 
 LOW, HIGH = 0.025, 0.975
 _CHUNK = 4_000_000

@@ -12,7 +12,10 @@ from models.data import Pictures
 
 @dataclass(frozen=True)
 class Split:
-    """`classes`: with pictures. `fewest`, `most`: the smallest and the largest class, with its pictures. `skipped`: unreadable files."""
+    """`classes`: with pictures. `fewest`, `most`: the smallest and the largest class, and how many it has.
+
+    `skipped`: unreadable files.
+    """
 
     name: str
     pictures: int
