@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from convoy.console import err, grid, next_step, out, show
+from convoy.console import err, grid, next_step, out, print_text, show
 
 if TYPE_CHECKING:
     from models.examination import Examined
@@ -36,11 +36,11 @@ def evaluate(
 
     examined = examine(run, folder or Path("evaluations") / run.name, data=data, overwrite=overwrite)
     for path, reason in examined.skipped:
-        err.print(f"left out {path}: {reason}", style="yellow", markup=False)
+        err.print(f"left out {path}: {reason}", style="yellow")
     if json:
-        out.print(to_json(examined.figures), markup=False, end="")
+        print_text(to_json(examined.figures).rstrip())
         return
-    show(_rows(examined), as_json=False)
+    show(_rows(examined), {}, as_json=False)
     _worst(examined.figures)
     next_step(f"open {examined.folder / 'report.html'}")
 
