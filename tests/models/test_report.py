@@ -195,6 +195,7 @@ def test_the_surest_mistakes_come_first(tmp_path: Path) -> None:
     assert all(item.of_truth <= item.probability for item in mistakes)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 0.62), (2.1, 2.1), (0, 0), (1e-6, 3e-6), (12, 9000)])
 def test_ticks_are_round_few_and_around_the_values(low: float, high: float) -> None:
     ticks = round_ticks(low, high)
     assert 2 <= len(ticks) <= 8

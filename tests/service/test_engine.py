@@ -62,7 +62,7 @@ def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypat
 
 def test_a_broken_bundle_is_never_ready_and_says_why(tiny_bundle: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(tiny_bundle, tmp_path / "broken"))
-    (broken / "labels.txt").write_text("red\n")
+    (broken / "labels.txt").write_text("blue\ngreen\nreb\n")
     engine = start(Settings(bundle=broken))
     with served(engine) as service:
         assert service.get("/livez").status_code == 200
