@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.convoy.test_cli import Convoy
+from tests.convoy.command import Convoy
 
 
 @pytest.fixture

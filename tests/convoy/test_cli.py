@@ -8,52 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, sha256_of
-from convoy.main import main
+from tests.convoy.command import Convoy, refused
 from tests.pictures import plain
-
-
-@dataclass(frozen=True)
-class Result:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Convoy:
-    """The command in this process: what torch's import costs is paid once."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capfd = capfd
-        self.monkeypatch = monkeypatch
-
-    def __call__(self, *arguments: object) -> Result:
-        self.monkeypatch.setattr(sys, "argv", ["convoy", *map(str, arguments)])
-        self.capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as exit:
-            code = exit.code if isinstance(exit.code, int) else 0
-        return Result(code, *self.capfd.readouterr())
-
-    def train(self, data: Path, out: Path, *more: object, arch: str = "lenet5") -> Result:
-        return self("train", "--arch", arch, "--data", data, "--out", out, "--epochs", 1, *more)
-
-
-def refused(result: Result, *parts: str, code: int = 2) -> None:
-    """One line that starts with `error: ` and has every part; no traceback."""
-    assert result.returncode == code, result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0]
 
 
 def test_help_lists_every_command(convoy: Convoy) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.convoy.test_cli import Convoy, refused
+from tests.convoy.command import Convoy, refused
 from tests.models.test_archives import pack
 from tests.pictures import plain
 

@@ -5,43 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
-from convoy.main import main
 from models.registry import entries
+from tests.convoy.command import Convoy
 from tests.pictures import noise
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
-
-
-class Convoy:
-    """The command in this process."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capfd = capfd
-        self.monkeypatch = monkeypatch
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["convoy", *map(str, arguments)])
-        self.capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as exit:
-            code = exit.code if isinstance(exit.code, int) else 0
-        return code, *self.capfd.readouterr()
-
-    def refused(self, *arguments: object) -> str:
-        """The one line of an error with exit code 2."""
-        code, _, stderr = self(*arguments)
-        assert code == 2, stderr
-        (line,) = stderr.splitlines()
-        assert line.startswith("error: ")
-        return line
 
 
 @pytest.fixture
