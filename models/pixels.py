@@ -58,7 +58,8 @@ class PixelStore:
         if len(data) < size:
             raise EntryUnreadable("the file ends early")
         buffer = BytesIO()
-        Image.fromarray(np.frombuffer(data, np.uint8).reshape(self.shape)).save(buffer, "BMP")
+        # Three channels for a grey picture too: Pillow takes ten times longer over a palette of 256 greys.
+        Image.fromarray(np.frombuffer(data, np.uint8).reshape(self.shape)).convert("RGB").save(buffer, "BMP")
         return buffer.getvalue()
 
     def sample(self, number: int, label: int | None) -> Sample:
