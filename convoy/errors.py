@@ -15,6 +15,7 @@ EXTRAS = {
     "sklearn": "train",
     "yaml": "train",
     "jinja2": "train",
+    "tensorboard": "tensorboard",
     "timm": "timm",
     "onnx": "export",
     "onnxscript": "export",
@@ -33,6 +34,21 @@ class ExtraMissing(ConvoyError):
 class NoSuchPath(ConvoyError):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path}: no such file, folder or pattern")
+
+
+class OptionMissing(ConvoyError):
+    def __init__(self, option: str) -> None:
+        super().__init__(f"what to train is not complete: give --{option}, or a --recipe that names it")
+
+
+class NotTogether(ConvoyError):
+    def __init__(self, first: str, second: str, reason: str = "choose one") -> None:
+        super().__init__(f"{first} does not go with {second}: {reason}")
+
+
+class NotHtml(ConvoyError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: the page is written as HTML: give a name that ends in .html")
 
 
 class NotSvg(ConvoyError):

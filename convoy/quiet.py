@@ -15,5 +15,6 @@ def quiet_training() -> None:
         ".*does not have many workers.*",
         ".*The number of training batches.*",
         ".*Checkpoint directory .* exists.*",
+        ".*You are using `torch.load`.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.charts import Bar, Chart, Line, across, polyline, round_ticks, staircase, unit, up
 from models.figures import Calibration, ClassFigures, Figures
-from models.history import History
+from models.history import History, best_epoch
 
 NAMED_CURVES, FAINT_CURVES = 5, 30
 """Curves with a colour and a name: the worst classes; behind them, in grey, so many others."""
@@ -31,11 +31,6 @@ def learning_curves(history: History) -> list[Legend]:
         _curves(history, "Accuracy", {"val_accuracy": "validation accuracy"}),
     ]
     return [legend for legend in drawn if legend]
-
-
-def best_epoch(history: History) -> int:
-    """The first epoch of the highest validation accuracy: the one whose weights were kept."""
-    return int(max(history, key=lambda row: row.get("val_accuracy", 0.0))["epoch"])
 
 
 def _curves(history: History, label: str, names: dict[str, str]) -> Legend | None:

@@ -191,6 +191,16 @@ class DownloadFailed(ConvoyError):
         )
 
 
+class PictureLost(ConvoyError):
+    """A picture that could be read before training and cannot be any more.
+
+    text: a line alone, for the exception crosses from a loader's process.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+
 class LabelsMismatch(ConvoyError):
     def __init__(self, path: Path, found: int, expected: int) -> None:
         super().__init__(f"{path}: {found} labels for a network of {expected} classes: one label per line, in order")
@@ -204,6 +214,23 @@ class LabelsMissing(ConvoyError):
 class RecipeInvalid(ConvoyError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the training settings are not valid: {reason}")
+
+
+class UnknownRecipe(ConvoyError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"no recipe is called {name!r}{near(name, known)}: there are {', '.join(known)}; a file ends in .yaml"
+        )
+
+
+class RecipeUnreadable(ConvoyError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: not readable as a recipe ({reason}): expected YAML with a setting on each line")
+
+
+class SettingInvalid(ConvoyError):
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"--set {text}: {reason}, for example --set epochs=5 or --set preprocess.crop=96")
 
 
 class DataChanged(ConvoyError):
@@ -220,11 +247,76 @@ class NoEvaluationData(ConvoyError):
 
 
 class Interrupted(ConvoyError):
-    """Ctrl-C (130) or SIGTERM (143), as a shell counts them."""
+    """Ctrl-C (130) or SIGTERM (143), as a shell counts them.
 
-    def __init__(self, exit_code: int) -> None:
+    best: in words, the best epoch so far; None when none was finished.
+    """
+
+    def __init__(self, exit_code: int, out: Path, best: str | None) -> None:
         self.exit_code = exit_code
-        super().__init__("training was stopped before its end: nothing was written")
+        super().__init__(
+            "training was stopped before its first epoch ended: nothing was written"
+            if best is None
+            else f"training was stopped; kept: {best}: go on with `convoy train --out {out} --resume`, "
+            f"or make a checkpoint of it with `convoy train --out {out} --finish`"
+        )
+
+
+class Diverged(ConvoyError):
+    exit_code = 1
+
+    def __init__(self, epoch: int, learning_rate: float) -> None:
+        super().__init__(
+            f"training has diverged: in epoch {epoch} the loss is infinity or no number at all: "
+            f"lower the learning rate (it is {learning_rate:g}), or set gradient_clip"
+        )
+
+
+class RunUnfinished(ConvoyError):
+    def __init__(self, out: Path) -> None:
+        super().__init__(
+            f"{out}: a run of this name was stopped before its end: go on with --resume, "
+            "take its best epoch with --finish, or begin anew with --overwrite"
+        )
+
+
+class NothingToResume(ConvoyError):
+    def __init__(self, out: Path, found: bool) -> None:
+        super().__init__(
+            f"{out}: this run is finished: train further from its weights with --weights {out}/weights.safetensors"
+            if found
+            else f"{out}: no run of this name was stopped after an epoch: start one without --resume and --finish"
+        )
+
+
+class RunInProgress(ConvoyError):
+    def __init__(self, out: Path) -> None:
+        super().__init__(f"{out}: another process trains this run now: wait for it, or choose another --out")
+
+
+class RunChanged(ConvoyError):
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} changed since the run was stopped: put it back, or begin anew with --overwrite")
+
+
+class BatchNotDivisible(ConvoyError):
+    def __init__(self, batch_size: int, processes: int) -> None:
+        super().__init__(
+            f"batch_size {batch_size} cannot be shared by {processes} devices: give a multiple of {processes}"
+        )
+
+
+class TooFewSteps(ConvoyError):
+    def __init__(self, steps: int) -> None:
+        super().__init__(
+            f"only {steps} learning rates could be tried before the loss was no number: "
+            "give more pictures or epochs, or check the data"
+        )
+
+
+class HardwareMissing(ConvoyError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this machine cannot train so: {' '.join(reason.split())}")
 
 
 class NoLabels(ConvoyError):

@@ -1,4 +1,4 @@
-"""A trained network on other classes: its head replaced, its backbone frozen.
+"""A trained network on other classes: its head replaced.
 
 A head is a linear layer, or the 1x1 convolution of networks that average their class maps (SqueezeNet).
 Auxiliary heads (GoogLeNet, Inception) follow the head's number of classes.
@@ -44,18 +44,6 @@ def replace_head(network: nn.Module, path: str, num_classes: int, auxiliary: Seq
 def present(network: nn.Module, auxiliary: Sequence[str]) -> list[str]:
     """The auxiliary heads that this network was built with; torchvision leaves None in the place of the others."""
     return [path for path in auxiliary if getattr(network, path.partition(".")[0], None) is not None]
-
-
-def freeze_backbone(network: nn.Module, path: str) -> None:
-    """Only the head keeps learning. Put the rest into eval mode too: see `set_frozen_eval`."""
-    network.requires_grad_(False)
-    head_of(network, path).requires_grad_(True)
-
-
-def set_frozen_eval(network: nn.Module, path: str) -> None:
-    """Batch norm of a frozen backbone must not learn statistics either, nor its dropout drop."""
-    network.eval()
-    head_of(network, path).train()
 
 
 @contextmanager

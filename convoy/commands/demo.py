@@ -30,6 +30,7 @@ def demo(
     from convoy.quiet import quiet_training
     from export.bundle_writer import export
     from export.verify import verify
+    from models.fit import Conditions
     from models.recipe import resolve_recipe
     from models.train import train
     from service.run import check_port
@@ -41,7 +42,8 @@ def demo(
     data = write_digits(folder / "digits")
     out.print(f"1 data    {data}: 1,797 handwritten digits in 10 classes")
     recipe = resolve_recipe("lenet5", data.resolve(), epochs=12, batch_size=64)
-    trained = train(recipe, run, overwrite=True, progress=err.is_terminal)
+    trained = train(recipe, run, overwrite=True, conditions=Conditions(progress=err.is_terminal))
+    assert trained is not None
     out.print(f"2 train   {run}: LeNet-5, validation top-1 {trained.metrics.top1:.4f} of {trained.metrics.n}")
     exported = export(run, ["onnx"], bundle, overwrite=True)
     parity = exported.manifest.artefacts[0].parity

@@ -15,7 +15,7 @@ def run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "colours"
     spec = {"resize": 36, "crop": 32, "mean": (0.3, 0.5, 0.6), "std": (0.2, 0.3, 0.5)}
     recipe = resolve_recipe("lenet5", colours, epochs=12, batch_size=8, learning_rate=5e-3, preprocess=spec)
-    train(recipe, out, progress=False)
+    train(recipe, out)
     return out
 
 

@@ -132,7 +132,7 @@ def test_changed_validation_pictures_are_noticed(colours: Path, tmp_path: Path) 
     from models.train import train
 
     data = Path(shutil.copytree(colours, tmp_path / "data"))
-    train(resolve_recipe("lenet5", data, epochs=1), tmp_path / "run", progress=False)
+    train(resolve_recipe("lenet5", data, epochs=1), tmp_path / "run")
     shutil.copy(data / "val" / "red" / "000.png", data / "val" / "red" / "001.png")
     with pytest.raises(DataChanged, match="--data"):
         write_bundle(tmp_path / "run", ["onnx"], tmp_path / "bundle")

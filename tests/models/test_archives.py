@@ -22,6 +22,7 @@ from models.augment import Augment
 from models.data import read_evaluation_pictures, read_training_data
 from models.datasets import picture_loader
 from models.errors import ArchiveUnreadable, ArchiveUnsafe, BadPictures, BadTable, NoImages
+from models.order import EvaluationOrder, Place
 from models.trees import pictures
 from tests.pictures import encode, plain
 from tests.tiny import SPEC
@@ -218,7 +219,7 @@ def test_any_names_are_a_tree_inside_or_one_clear_error(names: list[str]) -> Non
 def test_threads_and_processes_read_the_same_archive(colours: Path, tmp_path: Path) -> None:
     data = read(pack(colours, tmp_path / "colours.zip"))
     loader = picture_loader(
-        data.train, Augment("none", SPEC.model_copy(update={"crop": 64, "resize": 64})), 8, shuffle=False
+        data.train, Augment("none", SPEC), 8, EvaluationOrder(len(data.train.samples), Place()), seed=0
     )
     assert loader.num_workers > 0
     labels = [int(label) for _, batch in loader for label in batch]

@@ -9,7 +9,9 @@ from models.auxiliary import main_logits, total_loss
 from models.learner import Learner
 from models.recipe import Recipe
 from models.registry import find
-from models.transfer import freeze_backbone, present, replace_head, set_frozen_eval
+from models.stages import stages_of
+from models.transfer import present, replace_head
+from tests.models.freezing import freeze_for_head
 
 PIXELS = {"googlenet": 64, "inception_v3": 299}
 
@@ -21,8 +23,9 @@ def network_of(name: str, classes: int = 4) -> nn.Module:
 
 
 def learner_of(name: str, network: nn.Module) -> Learner:
-    recipe = Recipe(arch=name, data="-", transfer="full", augment="none", epochs=1, learning_rate=1e-3)
-    return Learner(network, find(name).head, find(name).preprocess, recipe, classes=4)
+    recipe = Recipe(arch=name, data="-", transfer="scratch", augment="none", epochs=1, learning_rate=1e-3)
+    entry = find(name)
+    return Learner(network, recipe, stages_of(network, entry, recipe), [1, 1, 1, 1], entry.preprocess)
 
 
 @pytest.mark.parametrize(("name", "weights"), [("googlenet", (0.3, 0.3)), ("inception_v3", (0.4,))])
@@ -75,8 +78,7 @@ def test_auxiliary_heads_follow_the_number_of_classes(name: str) -> None:
 @pytest.mark.parametrize("name", PIXELS)
 def test_a_frozen_network_gives_plain_logits_and_learns_its_head_only(name: str) -> None:
     entry, network = find(name), network_of(name)
-    freeze_backbone(network, entry.head)
-    set_frozen_eval(network, entry.head)
+    freeze_for_head(network, entry)
     assert isinstance(network(torch.rand(1, 3, 96, 96)), torch.Tensor)
     trainable = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
     assert trainable == [f"{entry.head}.weight", f"{entry.head}.bias"]

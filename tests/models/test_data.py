@@ -29,6 +29,7 @@ from models.errors import (
     UnknownLabel,
     UnusableLabel,
 )
+from models.order import EvaluationOrder, Place
 from models.splits import TEST
 from tests.models.test_archives import pack
 from tests.models.test_idx import write_pair
@@ -310,6 +311,8 @@ def test_every_kind_reaches_a_loaders_processes(colours: Path, tmp_path: Path, k
         source = colours
     data = read(source)
     spec = SPEC.model_copy(update={"resize": 64, "crop": 64})
-    loader = picture_loader(data.train, Augment("none", spec), 8, shuffle=False)
+    loader = picture_loader(
+        data.train, Augment("none", spec), 8, EvaluationOrder(len(data.train.samples), Place()), seed=0
+    )
     assert loader.num_workers > 0
     assert [int(label) for _, batch in loader for label in batch] == [sample.label for sample in data.train.samples]

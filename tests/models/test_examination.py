@@ -11,11 +11,10 @@ import torch
 
 from bundle.errors import CannotWrite, TargetExists
 from bundle.folder import open_checkpoint
-from models.drawn import best_epoch
 from models.errors import DataChanged, NoEvaluationData, NoLabels, NotFinite
 from models.examination import examine
 from models.figures import FILE, read_figures
-from models.history import read_history
+from models.history import best_epoch, read_history
 from models.measure import answers_of
 from models.pull import pull
 from models.recipe import resolve_recipe
@@ -28,7 +27,7 @@ from tests.pictures import plain
 @pytest.fixture(scope="module")
 def run(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "colours"
-    train(resolve_recipe("lenet5", colours, epochs=6, batch_size=8, learning_rate=2e-3), out, progress=False)
+    train(resolve_recipe("lenet5", colours, epochs=6, batch_size=8, learning_rate=2e-3), out)
     return out
 
 
@@ -90,7 +89,7 @@ def test_pictures_without_labels_cannot_be_measured(run: Path, tmp_path: Path) -
 
 def test_changed_or_unknown_validation_pictures_are_refused(colours: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(colours, tmp_path / "data"))
-    train(resolve_recipe("lenet5", data, epochs=1), tmp_path / "run", progress=False)
+    train(resolve_recipe("lenet5", data, epochs=1), tmp_path / "run")
     plain("red", seed=77).save(data / "val" / "red" / "new.png")
     with pytest.raises(DataChanged):
         examine(tmp_path / "run", tmp_path / "out")

@@ -121,7 +121,7 @@ def test_a_trained_network_keeps_its_arguments(
 ) -> None:
     small = find(name).preprocess.model_copy(update={"resize": 80, "crop": 80})
     recipe = resolve_recipe(name, colours, weights=IMAGENET, epochs=1, preprocess=small)
-    train(recipe, tmp_path / "run", progress=False)
+    train(recipe, tmp_path / "run")
     manifest = load_checkpoint(tmp_path / "run").manifest
     assert manifest.architecture.arguments["transform_input"] is True
     assert manifest.architecture.arguments["num_classes"] == 3

@@ -15,8 +15,9 @@ from models.describe import input_pixels
 from models.recipe import resolve_recipe
 from models.registry import entries, find
 from models.train import train
-from models.transfer import classes_of, freeze_backbone, head_of, replace_head, takes_features
+from models.transfer import classes_of, head_of, replace_head, takes_features
 from models.weights import load_network
+from tests.models.freezing import freeze_for_head
 
 NAMES = tuple(entries())
 
@@ -73,7 +74,7 @@ def test_a_new_head_alone_is_trainable(name: str) -> None:
     # The new layers have numbers: the rest goes through on the meta device only after they join it.
     replace_head(network, entry.head, 6, entry.auxiliary)
     network.to("meta")
-    freeze_backbone(network, entry.head)
+    freeze_for_head(network, entry)
     trainable = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
     assert set(trainable) == {f"{entry.head}.weight", f"{entry.head}.bias"}
     assert all(new is not old for new in trainable.values() for old in backbone)
@@ -104,7 +105,7 @@ def test_weights_from_a_file_and_a_new_head(name: str, colours: Path, tmp_path: 
     recipe = resolve_recipe(
         name, colours, weights=str(tmp_path / "weights.safetensors"), epochs=1, preprocess=small, batch_size=12
     )
-    trained = train(recipe, tmp_path / "run", progress=False)
+    trained = train(recipe, tmp_path / "run")
     assert 0 <= trained.metrics.top1 <= 1
     assert frozen_parts_are_equal(network, tmp_path / "run", entry.head)
 

@@ -13,7 +13,8 @@ from models.checkpoint import Facts, load_checkpoint, write_checkpoint
 from models.describe import describe
 from models.errors import NoSingleHead, UnknownTimm
 from models.registry import find
-from models.transfer import freeze_backbone, replace_head
+from models.transfer import replace_head
+from tests.models.freezing import freeze_for_head
 
 installed = importlib.util.find_spec("timm") is not None
 needs_timm = pytest.mark.skipif(not installed, reason="the optional extra timm is not installed")
@@ -42,7 +43,7 @@ def test_timm_networks_travel_in_checkpoints(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = entry.build(num_classes=entry.classes).eval()
     replace_head(network, entry.head, 3)
-    freeze_backbone(network, entry.head)
+    freeze_for_head(network, entry)
     facts = Facts("tiny", ("a", "b", "c"), entry.preprocess, Provenance(), arguments=entry.arguments)
     write_checkpoint(tmp_path, entry, network, facts)
     picture = torch.rand(1, 3, 64, 64)

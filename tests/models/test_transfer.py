@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from models.registry import build, entries, find
-from models.transfer import classes_of, freeze_backbone, head_of, headless, replace_head, set_frozen_eval
+from models.transfer import classes_of, head_of, headless, replace_head
+from tests.models.freezing import freeze_for_head
 
 
 @pytest.mark.parametrize("name", entries())
@@ -21,11 +22,9 @@ def test_only_the_head_learns_after_freezing(name: str) -> None:
     with torch.device("meta"):
         network = build(name, 4)
     head = find(name).head
-    freeze_backbone(network, head)
+    freeze_for_head(network, find(name))
     trainable = [key for key, parameter in network.named_parameters() if parameter.requires_grad]
     assert trainable == [f"{head}.weight", f"{head}.bias"]
-    network.train()
-    set_frozen_eval(network, head)
     learning = [module for module in network.modules() if module.training]
     assert learning == [head_of(network, head)]
 
