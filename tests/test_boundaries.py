@@ -100,7 +100,7 @@ def test_a_missing_extra_names_the_pip_line(tiny_bundle: Path) -> None:
     command = ["train", "--arch", "lenet5", "--data", "x", "--out", "y"]
     result = subprocess.run([sys.executable, "-c", program, "-", *command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == "error: this command needs torch: pip install -e '.[train]'\n"
+    assert result.stderr == "error: this command needs lightning: pip install -e '.[train]'\n"
 
 
 @pytest.mark.parametrize("command", [("predict", "--json"), ("verify", "--data")])
