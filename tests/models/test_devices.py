@@ -1,0 +1,99 @@
+"""Several processes: Lightning's DDP over gloo, here on the CPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bundle.folder import open_checkpoint
+from models.errors import BatchNotDivisible, HardwareMissing
+from models.fit import Conditions
+from models.history import read_history
+from models.recipe import Recipe, resolve_recipe
+from models.registry import build
+from models.train import train
+from models.unfinished import unfinished
+
+NOISE = 1e-4
+"""Of weights after a few dozen steps: two processes add a gradient's parts in another order than one does."""
+
+
+def in_processes(recipe: Recipe, out: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
+    file = out.with_suffix(".yaml")
+    file.write_text(recipe.to_yaml())
+    command = [sys.executable, "-m", "convoy.main", "train", "--recipe", str(file), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "--devices", str(processes), *more], capture_output=True, text=True, timeout=240, env=environment
+    )
+
+
+def same(one: Path, other: Path) -> None:
+    first, second = (load_file(path / "weights.safetensors") for path in (one, other))
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=0, atol=NOISE)
+    rows = [read_history(path / "history.csv") for path in (one, other)]
+    for alone, shared in zip(*rows, strict=True):
+        assert shared == pytest.approx(alone, abs=1e-4)
+    metrics = [open_checkpoint(path).manifest.metrics for path in (one, other)]
+    assert metrics[0] == metrics[1]
+
+
+def test_two_processes_end_where_one_does(colours: Path, tmp_path: Path) -> None:
+    """36 pictures in batches of 8: the last one is smaller; 15 to validate: one process has one more."""
+    recipe = resolve_recipe(
+        "lenet5", colours, epochs=4, batch_size=8, learning_rate=3e-3, augment="light", flip=False, sampling="balanced"
+    )
+    for name, processes in (("one", 1), ("two", 2)):
+        result = in_processes(recipe, tmp_path / name, processes)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("validation top-1") == 1  # the second process is silent
+        assert result.stderr.count("epoch 4/4") == 1
+    same(tmp_path / "one", tmp_path / "two")
+    assert not unfinished(tmp_path / "two").exists()
+
+
+def test_two_processes_thaw_together(colours: Path, tmp_path: Path) -> None:
+    """LeNet-5 has no batch norm, whose statistics two processes see halves of."""
+    torch.manual_seed(0)
+    torch.save(build("lenet5", 3).state_dict(), tmp_path / "weights.pth")
+    recipe = resolve_recipe(
+        "lenet5",
+        colours,
+        weights=str(tmp_path / "weights.pth"),
+        transfer="finetune",
+        augment="none",
+        epochs=4,
+        batch_size=12,
+        head_epochs=1,
+        stages=2,
+        learning_rate=3e-3,
+    )
+    for name, processes in (("one", 1), ("two", 2)):
+        result = in_processes(recipe, tmp_path / name, processes)
+        assert result.returncode == 0, result.stderr
+    same(tmp_path / "one", tmp_path / "two")
+
+
+def test_what_cannot_be_shared(colours: Path, tmp_path: Path) -> None:
+    recipe = resolve_recipe("lenet5", colours, epochs=1, batch_size=9)
+    with pytest.raises(BatchNotDivisible, match="batch_size 9 cannot be shared by 2 devices: give a multiple of 2"):
+        train(recipe, tmp_path / "run", conditions=Conditions(devices=2))
+    with pytest.raises(HardwareMissing, match="fp16 needs a GPU"):
+        train(recipe.model_copy(update={"precision": "fp16"}), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bf16_trains_here(colours: Path, tmp_path: Path) -> None:
+    recipe = resolve_recipe("lenet5", colours, epochs=20, batch_size=8, learning_rate=5e-3, precision="bf16")
+    trained = train(recipe, tmp_path / "run")
+    assert trained is not None
+    assert trained.metrics.top1 >= 0.9
+    weights = load_file(tmp_path / "run" / "weights.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
