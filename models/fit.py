@@ -108,6 +108,9 @@ def fit(task: Task, folder: Path, out: Path, conditions: Conditions, *, resume: 
     recipe = task.recipe
     trainer = trainer_of(recipe, conditions, callbacks_of(recipe, folder, conditions.tell), folder)
     training, validation = loaders_of(task, place_of(trainer), folder)
+    if task.by_features:
+        # A layer of a thousand numbers is multiplied before a second thread has woken up.
+        torch.set_num_threads(1)
     if resume:
         # Lightning lets a loader's processes read ahead before it says which epoch it is.
         training.sampler.set_epoch(epochs_of(folder / LAST))  # type: ignore[attr-defined]

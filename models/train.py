@@ -129,6 +129,7 @@ def _publish(prepared: Prepared, out: Path, folder: Path, *, overwrite: bool) ->
     task, loaded = prepared.task, prepared.loaded
     load_best(folder, task.trained)
     data, network, spec = task.data, task.network, task.spec
+    use_threads(spec.crop)
     history = read_history(folder / HISTORY)
     with write_folder(out, "checkpoint", overwrite=overwrite) as partial:
         shutil.copyfile(folder / HISTORY, partial / HISTORY)

@@ -1,0 +1,266 @@
+"""Measure what the recipes and docs/train.md say of training, and write it to docs/measured/training.json.
+
+    .venv/bin/python scripts/measure_training.py DATA [--only NAME]...
+
+DATA holds `hymenoptera/{train,val}`, `cifar10_small.zip` (3,000 + 1,000 pictures), `mnist/` (the test half) and
+`weights/{resnet18,mobilenet_v2}_imagenet.safetensors`. Each run is a process of its own; its seconds are those of the
+whole command. Networks whose trained weights are not in DATA are timed with random ones, which cost the same.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+
+from bundle.cores import available_cores
+from models.recipe_files import read_recipe
+from models.registry import build, find
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "measured" / "training.json"
+SEEDS = (0, 1, 2)
+
+
+def main(data: Path, only: Annotated[list[str] | None, typer.Option()] = None) -> None:
+    known = json.loads(TARGET.read_text()) if TARGET.exists() else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, measure in MEASURES.items():
+            if only and name not in only:
+                continue
+            started = time.monotonic()
+            known[name] = {"machine": machine(), **measure(data.resolve(), Path(scratch))}
+            print(name, json.dumps(known[name]), f"{time.monotonic() - started:.0f} s", flush=True)
+            TARGET.write_text(json.dumps(known, indent=2) + "\n")
+
+
+def machine() -> str:
+    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"{available_cores()} cores of {models[0] if models else platform.machine()}"
+
+
+def convoy(*arguments: object) -> tuple[dict[str, Any], str, float]:
+    """(what --json printed, what was said besides, seconds)."""
+    command = [sys.executable, "-m", "convoy.main", *map(str, arguments), "--json"]
+    started = time.monotonic()
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    if result.returncode:
+        sys.exit(result.stderr)
+    return json.loads(result.stdout), result.stderr, time.monotonic() - started
+
+
+def test_top1(run: Path, data: Path, out: Path) -> float:
+    """Of the test part, which no epoch was chosen on: `evaluate` takes it where the data has no validation part."""
+    return float(convoy("evaluate", run, "--data", data, "--out", out)[0]["top1"])
+
+
+def head(architecture: str) -> Callable[[Path, Path], dict[str, Any]]:
+    def measure(data: Path, scratch: Path) -> dict[str, Any]:
+        weights = data / "weights" / f"{architecture}_imagenet.safetensors"
+        found = []
+        for seed in SEEDS:
+            out = scratch / f"{architecture}-{seed}"
+            options = ("--arch", architecture, "--weights", weights, "--data", data / "hymenoptera", "--seed", seed)
+            found.append((*convoy("train", *options, "--out", out), out))
+        top1 = [one["metrics"]["top1"] for one, *_ in found]
+        return {
+            "data": "hymenoptera, 238 pictures to train, 140 to validate",
+            "top1_mean": round(float(np.mean(top1)), 4),
+            "top1": top1,
+            "seconds": [round(seconds, 1) for _, _, seconds, _ in found],
+            **extraction(architecture, weights, data / "hymenoptera", scratch),
+        }
+
+    return measure
+
+
+def extraction(architecture: str, weights: Path, data: Path, scratch: Path) -> dict[str, Any]:
+    """One pass of the backbone over all pictures against the 30 epochs on what it found, in one process."""
+    import models.fit
+    from convoy.quiet import quiet_training
+    from models.recipe import resolve_recipe
+    from models.train import train
+
+    quiet_training()
+    passes: list[float] = []
+    epochs: list[float] = []
+    original = models.fit.features_of
+
+    def timed(*arguments: Any) -> Any:
+        started = time.monotonic()
+        result = original(*arguments)
+        passes.append(time.monotonic() - started)
+        return result
+
+    models.fit.features_of = timed
+    try:
+        tell = models.fit.Conditions(tell=lambda _, __, seconds: epochs.append(seconds))
+        train(
+            resolve_recipe(architecture, data, weights=str(weights)), scratch / "timed", overwrite=True, conditions=tell
+        )
+    finally:
+        models.fit.features_of = original
+    return {
+        "features_seconds": round(sum(passes), 2),
+        "epochs": len(epochs),
+        "epochs_seconds": round(sum(epochs), 2),
+        "epochs_over_features": round(sum(epochs) / sum(passes), 3),
+    }
+
+
+def fine_tuning(data: Path, scratch: Path) -> dict[str, Any]:
+    weights, pictures = data / "weights" / "mobilenet_v2_imagenet.safetensors", data / "cifar10_small.zip"
+    shared = ("--data", pictures, "--weights", weights, "--set", "preprocess.crop=96", "--set", "preprocess.resize=96")
+    _, _, head_seconds = convoy("train", "--arch", "mobilenet_v2", *shared, "--out", scratch / "head")
+    _, _, seconds = convoy("train", "--recipe", "mobilenet_v2", *shared, "--out", scratch / "fine")
+    return {
+        "data": "cifar10_small.zip, 2,400 pictures to train, 600 to validate, 1,000 to test, at 96 pixels",
+        "head_test_top1": test_top1(scratch / "head", pictures, scratch / "head-test"),
+        "head_seconds": round(head_seconds, 1),
+        "test_top1": test_top1(scratch / "fine", pictures, scratch / "fine-test"),
+        "seconds": round(seconds, 1),
+    }
+
+
+def by_recipe(name: str, source: str, description: str, part: str) -> Callable[[Path, Path], dict[str, Any]]:
+    def measure(data: Path, scratch: Path) -> dict[str, Any]:
+        out = scratch / name
+        trained, _, seconds = convoy("train", "--recipe", name, "--data", data / source, "--out", out)
+        top1 = trained["metrics"]["top1"] if part == "validation" else test_top1(out, data / source, scratch / "test")
+        return {"data": description, f"{part}_top1": round(top1, 4), "seconds": round(seconds, 1)}
+
+    return measure
+
+
+def transfer(name: str) -> Callable[[Path, Path], dict[str, Any]]:
+    """The whole recipe on ants and bees, with the real weights where there are some."""
+
+    def measure(data: Path, scratch: Path) -> dict[str, Any]:
+        architecture = read_recipe(name)["arch"]
+        weights = data / "weights" / f"{architecture}_imagenet.safetensors"
+        real = weights.exists()
+        if not real:
+            torch.manual_seed(0)
+            weights = scratch / f"{architecture}.pth"
+            torch.save(build(architecture, find(architecture).classes).state_dict(), weights)
+        out = scratch / f"recipe-{name}"
+        options = ("--recipe", name, "--weights", weights, "--data", data / "hymenoptera", "--out", out)
+        trained, _, seconds = convoy("train", *options)
+        record: dict[str, Any] = {"data": "hymenoptera, 238 pictures to train, 140 to validate, 10 epochs"}
+        if real:
+            record["validation_top1"] = trained["metrics"]["top1"]
+        return {**record, "weights": "real" if real else "random", "seconds": round(seconds, 1)}
+
+    return measure
+
+
+def memory(_: Path, scratch: Path) -> dict[str, Any]:
+    """Proportional set sizes of the command and its loader's processes, added up, at their highest."""
+    found = {}
+    for count in (2_000, 20_000):
+        folder = scratch / f"pictures-{count}"
+        write_pictures(folder, count)
+        for kind in ("scratch", "features"):
+            found[f"{kind}_{count}_mb"] = peak(scratch, folder, kind)
+    return {
+        "data": "generated JPEGs of 48x48 pixels in 10 classes; LeNet-5, and the head of a MobileNetV3-Small",
+        **found,
+    }
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        label = folder / f"class{number % 10}"
+        label.mkdir(parents=True, exist_ok=True)
+        small = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((48, 48)).save(label / f"{number:06d}.jpg", quality=80)
+
+
+def peak(scratch: Path, folder: Path, kind: str) -> int:
+    options = ["--arch", "lenet5", "--epochs", "1"]
+    if kind == "features":
+        torch.manual_seed(0)
+        weights = scratch / "small.pth"
+        torch.save(build("mobilenet_v3_small", 10).state_dict(), weights)
+        options = ["--arch", "mobilenet_v3_small", "--weights", str(weights), "--epochs", "2"]
+        options += ["--set", "preprocess.crop=32", "--set", "preprocess.resize=32"]
+    command = [sys.executable, "-m", "convoy.main", "train", *options, "--data", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--out", str(scratch / "memory"), "--overwrite"],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    highest, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(0.1):
+            highest = max(highest, sum(size_of(pid) for pid in family(process.pid)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    done.set()
+    watcher.join()
+    if code:
+        sys.exit(f"training ended with {code}")
+    return round(highest / 1024)
+
+
+def family(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").glob("*/children") if Path(f"/proc/{one}/task").is_dir() else ():
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:
+                continue
+    return found
+
+
+def size_of(pid: int) -> int:
+    """kB that the process has in memory, what it shares divided by who shares it; 0 when it has gone."""
+    try:
+        match = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(match[1]) if match else 0
+
+
+MEASURES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "head_resnet18": head("resnet18"),
+    "head_mobilenet_v2": head("mobilenet_v2"),
+    "lenet5_mnist": by_recipe(
+        "lenet5_mnist", "mnist", "MNIST's test half: 8,000 pictures to train, 2,000 to validate", "validation"
+    ),
+    "fine_tuning": fine_tuning,
+    "mobilenet_v2": transfer("mobilenet_v2"),
+    "mobilenet_v3_large": transfer("mobilenet_v3_large"),
+    "efficientnet_b0": transfer("efficientnet_b0"),
+    "resnet50": transfer("resnet50"),
+    "resnet18_cifar10": by_recipe(
+        "resnet18_cifar10", "cifar10_small.zip", "2,400 pictures of CIFAR-10 to train, 1,000 to test", "test"
+    ),
+    "mobilenet_v1_cifar10": by_recipe(
+        "mobilenet_v1_cifar10", "cifar10_small.zip", "2,400 pictures of CIFAR-10 to train, 1,000 to test", "test"
+    ),
+    "memory": memory,
+}
+
+if __name__ == "__main__":
+    typer.run(main)
