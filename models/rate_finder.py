@@ -6,6 +6,8 @@ the tiny rates at the start win; here it is the steepest fall per decade.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import tempfile
 import warnings
@@ -44,7 +46,9 @@ def find_rate(recipe: Recipe, *, progress: bool = False) -> Rates:
         task = prepare(recipe, folder).task
         trainer = trainer_of(recipe, Conditions(progress=progress), [], folder, enable_checkpointing=False)
         training, _ = loaders_of(task, place_of(trainer), folder)
-        with warnings.catch_warnings():
+        # Lightning draws a bar whether it is wanted or not.
+        silence = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
+        with warnings.catch_warnings(), silence:
             # Rates that are far too high are part of the test: nothing is validated, which Lightning finds strange.
             warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
             found = Tuner(trainer).lr_find(
@@ -73,11 +77,12 @@ def render_rates(found: Rates) -> str:
 
 def rate_chart(found: Rates) -> Chart:
     """The loss over the logarithm of the rate; the suggestion is marked."""
+    rates, losses = found.rates[SKIPPED:], found.losses[SKIPPED:]
     # What the diverging end climbs to would flatten the part that tells something.
-    shown = min(max(found.losses), 1.5 * found.losses[SKIPPED])
-    ticks = round_ticks(min(found.losses), shown)
-    x, y = _decades(found.rates), up("smoothed loss", ticks[0], ticks[-1], ticks)
-    points = [(math.log10(rate), min(loss, ticks[-1])) for rate, loss in zip(found.rates, found.losses, strict=True)]
+    shown = min(max(losses), 1.5 * losses[0])
+    ticks = round_ticks(min(losses), shown)
+    x, y = _decades(rates), up("smoothed loss", ticks[0], ticks[-1], ticks)
+    points = [(math.log10(rate), min(loss, ticks[-1])) for rate, loss in zip(rates, losses, strict=True)]
     marks: tuple[tuple[str, float], ...] = ()
     if found.suggestion is not None:
         marks = ((f"steepest: {found.suggestion:.1e}", x.at(math.log10(found.suggestion))),)
