@@ -11,6 +11,7 @@ from typing import Any
 from bundle.folder import open_bundle, record_file, refuse_existing, write_folder, write_manifest
 from bundle.manifest import LABELS, Artefact, BundleManifest, Provenance, Refusal, checked_version, model_name
 from export.accuracy import Gate
+from export.calibration import calibration_pictures
 from export.card import write_card, write_report
 from export.errors import GateFailed, NothingPublished, OldBundleKept
 from export.evaluation import EvaluationSet, evaluation_set
@@ -43,6 +44,7 @@ def export(
     data: Path | None = None,
     version: str = "1",
     licence: str | None = None,
+    calibration: Path | None = None,
     gate: Gate = Gate(),  # noqa: B008 - frozen
     overwrite: bool = False,
 ) -> Exported:
@@ -50,19 +52,23 @@ def export(
 
     What passes its gate is published; what does not stands in the manifest's `refused`. Where nothing passes, or
     something fails while a bundle is to be replaced, nothing is published.
-    Raises: UnknownTarget, TargetNeedsExtra, FolderError, the errors of the evaluation data, TargetExists, and a
-    GateFailed (exit code 1).
+    calibration: training pictures for int8, by default the training split's.
+    Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
+    TargetExists, and a GateFailed (exit code 1).
     """
     chosen = find_targets(targets)
     name, version = model_name(out), checked_version(version)
     refuse_existing(out, "bundle", overwrite=overwrite)
     checkpoint = load_checkpoint(run)
     pictures = evaluation_pictures(checkpoint.manifest, data)
+    ranges = None
+    if any(target.precision == "int8" for target in chosen):
+        ranges = calibration_pictures(checkpoint.manifest, calibration)
     with (
         write_folder(out, "bundle", overwrite=overwrite) as partial,
         evaluation_set(checkpoint, pictures) as evaluation,
     ):
-        job = Job(checkpoint, evaluation, gate, partial / _WORK)
+        job = Job(checkpoint, evaluation, gate, partial / _WORK, ranges)
         job.folder.mkdir()
         artefacts, refused = _prove_all(job, chosen)
         if refused and out.is_dir() and any(out.iterdir()):

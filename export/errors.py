@@ -87,3 +87,23 @@ class OldBundleKept(GateFailed):
             f"{path}: the old bundle was kept, since not every target passed (choose another --out to get the "
             f"others): {reasons}"
         )
+
+
+class NoCalibration(ConvoyError):
+    def __init__(self, run: object) -> None:
+        super().__init__(
+            f"{run}: int8 is calibrated on training pictures, and this checkpoint was not trained here: give some "
+            "with --calibration FOLDER (not the evaluation pictures)"
+        )
+
+
+class NotQuantizable(GateFailed):
+    """Every rung was tried."""
+
+    def __init__(self, target: str, architecture: str, rungs: Sequence[Rung], better: Sequence[str]) -> None:
+        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in rungs)
+        super().__init__(
+            f"{target}: {architecture} does not keep its answers as int8 ({tried}): export fp32 or fp16, or train "
+            f"one that does: {', '.join(better)}"
+        )
+        self.rungs = tuple(rungs)

@@ -8,7 +8,8 @@ from pathlib import Path
 from bundle.errors import ConvoyError
 from bundle.manifest import Quantization, TensorSpec
 from export.accuracy import Gate
-from export.errors import WriterFailed
+from export.calibration import CalibrationPictures
+from export.errors import NoCalibration, WriterFailed
 from export.evaluation import EvaluationSet
 from export.targets import TARGETS
 from models.checkpoint import Checkpoint
@@ -32,7 +33,15 @@ class Job:
     evaluation: EvaluationSet
     gate: Gate
     folder: Path
+    given_calibration: CalibrationPictures | None = None
     _made: dict[str, Written | ConvoyError] = field(default_factory=dict)
+
+    @property
+    def calibration(self) -> CalibrationPictures:
+        """The pictures for int8. Raises: NoCalibration when nobody asked for int8 at the start."""
+        if self.given_calibration is None:
+            raise NoCalibration(self.checkpoint.manifest.name)
+        return self.given_calibration
 
     def written(self, name: str) -> Written:
         """The file of a target, made once however many targets start from it.

@@ -127,6 +127,21 @@ register(
 )
 register(
     Target(
+        name="onnx-int8",
+        groups=("server",),
+        suffix="-int8.onnx",
+        precision="int8",
+        writer="export.to_onnx_int8",
+        runner="onnx",
+        extra="export",
+        modules=("onnx", "onnxscript", "onnxruntime"),
+        tools=_ONNX,
+        tolerance=None,
+        min_top1_agreement=0.9,
+    )
+)
+register(
+    Target(
         name="torchscript",
         groups=("server", "gpu"),
         suffix=".ts",
@@ -153,5 +168,20 @@ register(
         tools=_ONNX,
         tolerance=1e-4,
         min_top1_agreement=0.99,
+    )
+)
+register(
+    Target(
+        name="ort-int8",
+        groups=("phone",),
+        suffix="-int8.ort",
+        precision="int8",
+        writer="export.to_ort_int8",
+        runner="onnx",
+        extra="export",
+        modules=("onnx", "onnxscript", "onnxruntime"),
+        tools=_ONNX,
+        tolerance=None,
+        min_top1_agreement=0.9,
     )
 )

@@ -26,6 +26,10 @@ def export(
             "Default: what the checkpoint was validated on."
         ),
     ] = None,
+    calibration: Annotated[
+        Optional[Path],
+        typer.Option(help="Training pictures for int8's ranges. Default: the checkpoint's training split."),
+    ] = None,
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Share of the checkpoint's top-1 that may go.")] = 0.01,
     max_class_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Share of a class's pictures that may go; two pictures always may.")
@@ -41,7 +45,17 @@ def export(
 
     names = [name.strip() for one in to or ["onnx"] for name in one.split(",")]
     gate = Gate(max_drop, max_class_drop)
-    exported = write(run, names, out, data=data, version=version, licence=licence, gate=gate, overwrite=overwrite)
+    exported = write(
+        run,
+        names,
+        out,
+        data=data,
+        calibration=calibration,
+        version=version,
+        licence=licence,
+        gate=gate,
+        overwrite=overwrite,
+    )
     rows = [("bundle", str(out)), ("id", exported.id)]
     for artefact in exported.manifest.artefacts:
         rows += _rows(artefact)
@@ -73,4 +87,10 @@ def _rows(artefact: Artefact) -> list[tuple[str, str]]:
         low, high = accuracy.drop_interval
         drop = f"drop {accuracy.drop:+.4f}, 95 % {low:+.4f} to {high:+.4f}"
         rows.append(("  top-1", f"{accuracy.top1:.4f} (checkpoint {accuracy.reference_top1:.4f}, {drop})"))
+    if int8 := artefact.quantization:
+        counts = f"{int8.integer_operators} integer, {int8.float_operators} float operators"
+        rows.append(("  int8", f"{int8.method}: {counts}"))
+        rows.append(("  against fp32", f"{int8.speed_up:.2f}x as fast, {int8.size_ratio:.2f} of the size"))
+        if shared := int8.calibration.shared:
+            rows.append(("  careful", f"{shared} of {int8.calibration.n} calibration pictures are evaluation pictures"))
     return rows
