@@ -19,6 +19,9 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "serve",
+    "executorch": "executorch",
+    "torchao": "executorch",
+    "coremltools": "coreml",
     "bentoml": "serve",
     "prometheus_client": "serve",
 }

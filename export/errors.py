@@ -107,3 +107,9 @@ class NotQuantizable(GateFailed):
             f"one that does: {', '.join(better)}"
         )
         self.rungs = tuple(rungs)
+
+
+class WorkerDied(GateFailed):
+    def __init__(self, target: str, log: str) -> None:
+        last = (log.strip().splitlines() or ["no message"])[-1]
+        super().__init__(f"{target}: its runtime ended while it was timed: {last}")

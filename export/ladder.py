@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from bundle.evidence import Quantization, Rung
-from bundle.golden import Run
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
@@ -65,7 +64,7 @@ class Ladder:
         raise NotQuantizable(self.target.name, self.job.checkpoint.manifest.architecture.name, rungs, better)
 
     def _judge(self, name: str, path: Path, operators: Operators) -> Rung:
-        found = run_all(self._open(self.target, path), self.job.evaluation.batches())
+        found = run_all(open_artefact(path.parent, self._describe(self.target, path)), self.job.evaluation.batches())
         reference = self.job.evaluation.reference
         agreement = float((found.argmax(1) == reference.argmax(1)).mean())
         ratio = self.speed_up(path)
@@ -124,11 +123,12 @@ class Ladder:
 
     def speed_up(self, path: Path) -> float:
         """Over fp32 in the same runtime: one picture, one thread."""
-        picture = np.asarray(self.job.evaluation.tensors[:1])
-        fast = self._open(self.target, path, threads=1)
-        slow = self._open(TARGETS[self.fp32], self.job.written(self.fp32).path, threads=1)
-        return stopwatch.speed_up(lambda: fast(picture), lambda: slow(picture))
+        picture = self.job.folder / "picture.npy"
+        np.save(picture, self.job.evaluation.tensors[0])
+        source = self.job.written(self.fp32).path
+        fast = (path.parent, self._describe(self.target, path))
+        slow = (source.parent, self._describe(TARGETS[self.fp32], source))
+        return stopwatch.speed_up(fast, slow, picture)
 
-    def _open(self, target: Target, path: Path, threads: int | None = None) -> Run:
-        artefact: Artefact = describe(target, self.job.checkpoint.manifest, Written(path))
-        return open_artefact(path.parent, artefact, threads)
+    def _describe(self, target: Target, path: Path) -> Artefact:
+        return describe(target, self.job.checkpoint.manifest, Written(path))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import platform
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +21,7 @@ from onnxruntime.quantization.qdq_loss_debug import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from bundle.preprocess import Pixels
+from export.quiet import quiet
 
 Calibrator = Literal["minmax", "percentile", "entropy"]
 
@@ -63,7 +61,7 @@ class OnnxQuantizer:
         self._tensors = tensors
         self._folder = folder
         self._prepared = folder / "prepared.onnx"
-        with _silence():
+        with quiet(), np.errstate(all="ignore"):
             quant_pre_process(source, self._prepared, skip_symbolic_shape=True)
         # Calibration and quantization must speak of the same operators.
         self._types = sorted({node.op_type for node in onnx.load(self._prepared).graph.node} & _quantizable())
@@ -78,7 +76,7 @@ class OnnxQuantizer:
         sixteen_bits: bool = False,
     ) -> None:
         """Write the QDQ file: U8 activations (or U16) by tensor, S8 weights by channel."""
-        with _silence():
+        with quiet(), np.errstate(all="ignore"):
             quantize_static(
                 self._prepared,
                 path,
@@ -105,7 +103,7 @@ class OnnxQuantizer:
         quantized = self._folder / "noise.onnx"
         self.quantize(quantized, calibrator)
         seen = {}
-        with _silence():
+        with quiet(), np.errstate(all="ignore"):
             for kind, model in (("float", self._prepared), ("int8", quantized)):
                 observed = self._folder / f"noise-{kind}.onnx"
                 modify_model_output_intermediate_tensors(model, observed)
@@ -118,7 +116,7 @@ class OnnxQuantizer:
         path = self._folder / f"{calibrator}.json"
         if not path.exists():
             method, options = _CALIBRATORS[calibrator]
-            with _silence():
+            with quiet(), np.errstate(all="ignore"):
                 measure = create_calibrator(
                     self._prepared, self._types, str(self._folder / "observed.onnx"), method, extra_options=options
                 )
@@ -166,17 +164,3 @@ _MOVING = (
     *("Gather", "Concat", "Slice", "Identity", "Reorder", "Constant"),
 )
 """Converting and moving: neither integer nor float arithmetic."""
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """onnxruntime's tools warn on the root logger of what is meant."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -5,7 +5,9 @@ No torch at module level, so that an ONNX bundle can be verified without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from bundle.golden import Run, check_golden
 from bundle.manifest import Artefact, BundleManifest
 from bundle.preprocess import Pixels
 from export.errors import TargetNeedsExtra
+from export.quiet import quiet
 from export.targets import TARGETS
 
 Probabilities = NDArray[np.float32]
@@ -56,7 +59,64 @@ def run_torchscript(path: Path, _: Artefact, threads: int) -> Run:
     return run
 
 
-RUNNERS: dict[str, Runner] = {"onnx": run_onnx, "torchscript": run_torchscript}
+def run_executorch(path: Path, artefact: Artefact, _: int) -> Run:
+    """A .pte in ExecuTorch's own runtime, picture after picture; the threads are the process's, see `prepare`."""
+    import torch
+
+    with quiet():
+        from executorch.runtime import Runtime
+
+    try:
+        with silent_stderr():  # it complains of not running on a phone
+            program = Runtime.get().load_program(path)
+            method = program.load_method("forward")
+    except RuntimeError as error:
+        raise ArtefactInvalid(path, " ".join(str(error).split())[:200]) from error
+    if method is None:
+        raise ArtefactInvalid(path, "no method `forward`")
+
+    def run(batch: Pixels) -> Probabilities:
+        _check_batch(batch, artefact)
+        pictures = torch.from_numpy(np.ascontiguousarray(batch))
+        # The runtime's memory is used again at the next call: the answer is copied out first.
+        answers = [method.execute([picture[None]])[0].clone() for picture in pictures]
+        found: Probabilities = torch.cat(answers).numpy()
+        return found
+
+    run.program = program  # type: ignore[attr-defined]  # it must live as long as its method
+    return run
+
+
+def prepare(artefact: Artefact, threads: int) -> None:
+    """What a process must do before it loads its only artefact: ExecuTorch's threads cannot be changed later."""
+    target = TARGETS.get(artefact.target)
+    if target is not None and target.runner == "executorch":
+        with quiet():
+            from executorch.extension.pybindings import portable_lib
+
+        portable_lib._unsafe_reset_threadpool(threads)
+
+
+def _check_batch(batch: Pixels, artefact: Artefact) -> None:
+    expected = artefact.inputs[0].shape[1:]
+    if batch.dtype != np.uint8 or batch.shape[1:] != expected:
+        raise ValueError(f"expected uint8 [N, {', '.join(map(str, expected))}], got {batch.dtype} {list(batch.shape)}")
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Nothing that C++ writes to standard error is seen."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+RUNNERS: dict[str, Runner] = {"onnx": run_onnx, "torchscript": run_torchscript, "executorch": run_executorch}
 """By the name that a target gives."""
 
 

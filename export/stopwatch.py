@@ -2,47 +2,114 @@
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable, Mapping
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
-Work = Callable[[], object]
+from bundle.manifest import Artefact
+from export.errors import WorkerDied
 
 ROUNDS = 7
 SECONDS = 0.15
-"""Of each contender in each round; at least three runs."""
+"""Of each contender in each round."""
 
 
-def in_turn(works: Mapping[str, Work], rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, list[float]]:
-    """Seconds of every run by contender. One run each warms up and is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        work()
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, work in works.items():
-                times[name] += _repeat(work, seconds)
-    finally:
-        if collecting:
-            gc.enable()
+class Contender:
+    """An artefact in a process of its own (`export.worker`), ready to be timed.
+
+    picture: a .npy of uint8 [H, W, 3]. `load_s`: seconds to load the file, `first_s`: of the first answer.
+    Raises: WorkerDied.
+    """
+
+    def __init__(self, root: Path, artefact: Artefact, picture: Path, threads: int) -> None:
+        self.target = artefact.target
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "export.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            bufsize=1,
+        )
+        order = {
+            "root": str(root.absolute()),
+            "artefact": artefact.model_dump(mode="json"),
+            "picture": str(picture.absolute()),
+            "threads": threads,
+        }
+        ready = self._ask(order)
+        self.load_s: float = ready["load_s"]
+        self.first_s: float = ready["first_s"]
+        self.memory_mb: float = ready["memory_mb"]
+
+    def time(self, batch: int = 1, seconds: float = SECONDS) -> list[float]:
+        """Seconds of every run of a batch, for about `seconds`, at least three runs."""
+        answer = self._ask({"batch": batch, "seconds": seconds})
+        self.memory_mb = answer["memory_mb"]
+        times: list[float] = answer["times"]
+        return times
+
+    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self._log.seek(0)
+            raise WorkerDied(self.target, self._log.read())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def in_turn(
+    contenders: Mapping[str, Contender], batch: int = 1, rounds: int = ROUNDS, seconds: float = SECONDS
+) -> dict[str, list[float]]:
+    """Seconds of every run by contender; a first round warms up and is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, contender in contenders.items():
+            found = contender.time(batch, seconds)
+            if turn:
+                times[name] += found
     return times
 
 
-def _repeat(work: Work, seconds: float) -> list[float]:
-    found: list[float] = []
-    until = time.perf_counter() + seconds
-    while len(found) < 3 or time.perf_counter() < until:
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return found
-
-
-def speed_up(fast: Work, slow: Work) -> float:
-    """Median time of `slow` over that of `fast`, both in turn."""
-    times = in_turn({"fast": fast, "slow": slow})
+def speed_up(fast: tuple[Path, Artefact], slow: tuple[Path, Artefact], picture: Path, threads: int = 1) -> float:
+    """Median time of `slow` (folder, artefact) over that of `fast`, one picture at a time. Raises: WorkerDied."""
+    with ExitStack() as stack:
+        pair = {
+            name: stack.enter_context(Contender(root, artefact, picture, threads))
+            for name, (root, artefact) in (("fast", fast), ("slow", slow))
+        }
+        times = in_turn(pair)
     return float(np.median(times["slow"]) / np.median(times["fast"]))

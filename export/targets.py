@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from export.errors import TargetNeedsExtra, TargetTaken, UnknownTarget
+from export.quiet import quiet
 
 if TYPE_CHECKING:
     from export.job import Job, Written
@@ -56,7 +57,9 @@ class Target:
 
     def write(self, job: Job, path: Path) -> Written:
         """Make the file. Raises: GateFailed, or whatever the exporter does."""
-        written: Written = import_module(self.writer).write(job, path)
+        with quiet():
+            writer = import_module(self.writer)
+        written: Written = writer.write(job, path)
         return written
 
 
@@ -183,5 +186,39 @@ register(
         tools=_ONNX,
         tolerance=None,
         min_top1_agreement=0.9,
+    )
+)
+_EXECUTORCH = ("torch", "executorch", "torchao")
+
+register(
+    Target(
+        name="executorch",
+        groups=("phone",),
+        suffix=".pte",
+        precision="fp32",
+        writer="export.to_executorch",
+        runner="executorch",
+        extra="executorch",
+        modules=("torch", "executorch"),
+        tools=_EXECUTORCH,
+        tolerance=1e-4,
+        min_top1_agreement=0.99,
+        batch=False,
+    )
+)
+register(
+    Target(
+        name="executorch-int8",
+        groups=("phone",),
+        suffix="-int8.pte",
+        precision="int8",
+        writer="export.to_executorch_int8",
+        runner="executorch",
+        extra="executorch",
+        modules=("torch", "executorch", "torchao"),
+        tools=_EXECUTORCH,
+        tolerance=None,
+        min_top1_agreement=0.9,
+        batch=False,
     )
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
 
 import onnx
@@ -13,6 +11,7 @@ from export.deployable import Deployable
 from export.errors import GraphInvalid, GraphTooLarge
 from export.job import Job, Written
 from export.onnx_metadata import add_metadata
+from export.quiet import quiet
 from models.checkpoint import Checkpoint
 
 OPSET = 20
@@ -41,7 +40,7 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     crop = manifest.preprocess.crop
     # A batch of 1 would be burnt into the graph (pytorch#133653).
     example = torch.zeros(2, crop, crop, 3, dtype=torch.uint8)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module,
             (example,),
@@ -73,22 +72,3 @@ def _check(path: Path) -> None:
         raise GraphInvalid("onnx", f"the batch size is fixed at {batch.dim_value}")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise GraphInvalid("onnx", "weights lie in a second file")
-
-
-class _quiet:
-    """Silence torch's exporter: it logs progress at warning level and warns of its own deprecations."""
-
-    _loggers = ("torch.onnx", "onnxscript", "torch.export")
-
-    def __enter__(self) -> None:
-        self._levels = {name: logging.getLogger(name).level for name in self._loggers}
-        for name in self._loggers:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *exception: object) -> None:
-        self._warnings.__exit__(*exception)  # type: ignore[arg-type]
-        for name, level in self._levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import export.ladder
+import export.stopwatch
 import export.to_onnx_int8
 from bundle.classify import Classifier
 from bundle.folder import open_bundle
@@ -70,6 +71,7 @@ _quantize = OnnxQuantizer.quantize
 
 def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(OnnxQuantizer, "quantize", _ruined)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
     with pytest.raises(NotQuantizable, match=r"lenet5 does not keep its answers as int8 \(min-max.*resnet18") as caught:
         write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     assert caught.value.exit_code == 1
@@ -83,6 +85,7 @@ def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, mo
         (_ruined if calibrator == "minmax" else _quantize)(self, path, calibrator, **options)  # type: ignore[operator]
 
     monkeypatch.setattr(OnnxQuantizer, "quantize", first_ruined)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
     exported = write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     quantization = exported.manifest.artefacts[0].quantization
     assert quantization is not None
