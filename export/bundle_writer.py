@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bundle.folder import open_bundle, record_file, refuse_existing, write_folder, write_manifest
 from bundle.manifest import LABELS, Artefact, BundleManifest, Provenance, Refusal, checked_version, model_name
 from export.accuracy import Gate
+from export.benchmark import Benchmark, Entry, benchmark, latency_of
+from export.benchmark_files import write_json
 from export.calibration import calibration_pictures
 from export.card import write_card, write_report
 from export.errors import GateFailed, NothingPublished, OldBundleKept
@@ -46,13 +50,15 @@ def export(
     licence: str | None = None,
     calibration: Path | None = None,
     gate: Gate = Gate(),  # noqa: B008 - frozen
+    timed: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write the bundle `out` from the checkpoint `run`, for targets or groups of them.
 
     What passes its gate is published; what does not stands in the manifest's `refused`. Where nothing passes, or
     something fails while a bundle is to be replaced, nothing is published.
-    calibration: training pictures for int8, by default the training split's.
+    calibration: training pictures for int8, by default the training split's. timed: measure latency and throughput
+    too, for the manifest and the report.
     Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
     TargetExists, and a GateFailed (exit code 1).
     """
@@ -73,12 +79,14 @@ def export(
         artefacts, refused = _prove_all(job, chosen)
         if refused and out.is_dir() and any(out.iterdir()):
             raise OldBundleKept(out, refused)
+        found = _time(job, artefacts) if timed else None
+        artefacts = tuple(_timed(artefact, found) for artefact in artefacts)
         for artefact in artefacts:
             _move(job.folder, partial, artefact)
         shutil.rmtree(job.folder)
         (partial / LABELS).write_text("\n".join(checkpoint.manifest.labels) + "\n", encoding="utf-8")
         manifest = _manifest(partial, checkpoint, artefacts, evaluation, name, version, licence)
-        manifest = _with_pages(partial, manifest.model_copy(update={"refused": refused}))
+        manifest = _with_pages(partial, manifest.model_copy(update={"refused": refused}), found)
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
@@ -152,8 +160,27 @@ def _manifest(
     )
 
 
-def _with_pages(root: Path, manifest: BundleManifest) -> BundleManifest:
+def _with_pages(root: Path, manifest: BundleManifest, found: Benchmark | None) -> BundleManifest:
     """The manifest with the documents that are written from it."""
-    pages = (write_card(root, manifest), write_report(root, manifest))
+    pages = [write_card(root, manifest), write_report(root, manifest, found)]
+    if found is not None:
+        pages.append(write_json(root, found))
     documents = (*manifest.documents, *(record_file(root, page) for page in pages))
     return manifest.model_copy(update={"documents": documents})
+
+
+def _time(job: Job, artefacts: Sequence[Artefact]) -> Benchmark | None:
+    """One thread, small batches, few rounds: `convoy benchmark` measures longer."""
+    picture = job.folder / "picture.npy"
+    np.save(picture, job.evaluation.tensors[0])
+    entries = [
+        Entry("export", job.folder, one, picture, *((one.accuracy.top1, one.accuracy.n) if one.accuracy else (None, 0)))
+        for one in artefacts
+        if one.unverified is None
+    ]
+    return benchmark(entries, threads=(1,), batches=(1, 8), rounds=3) if entries else None
+
+
+def _timed(artefact: Artefact, found: Benchmark | None) -> Artefact:
+    latency = latency_of(found, artefact.target) if found else None
+    return artefact.model_copy(update={"latency": latency})

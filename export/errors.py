@@ -113,3 +113,8 @@ class WorkerDied(GateFailed):
     def __init__(self, target: str, log: str) -> None:
         last = (log.strip().splitlines() or ["no message"])[-1]
         super().__init__(f"{target}: its runtime ended while it was timed: {last}")
+
+
+class NothingToTime(ConvoyError):
+    def __init__(self) -> None:
+        super().__init__("no artefact of these bundles can be run here: export one that can, such as onnx")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -87,12 +88,21 @@ def run_executorch(path: Path, artefact: Artefact, _: int) -> Run:
     return run
 
 
+_LIBRARIES = {"onnx": "onnxruntime", "torchscript": "torch", "executorch": "executorch.runtime"}
+
+
 def prepare(artefact: Artefact, threads: int) -> None:
-    """What a process must do before it loads its only artefact: ExecuTorch's threads cannot be changed later."""
+    """What a process does before it loads its only artefact: read the libraries, fix ExecuTorch's threads.
+
+    They cannot be changed later. Raises: ModuleNotFoundError.
+    """
     target = TARGETS.get(artefact.target)
-    if target is not None and target.runner == "executorch":
-        with quiet():
-            from executorch.extension.pybindings import portable_lib
+    if target is None or target.runner is None:
+        return
+    with quiet():
+        import_module(_LIBRARIES[target.runner])
+    if target.runner == "executorch":
+        from executorch.extension.pybindings import portable_lib
 
         portable_lib._unsafe_reset_threadpool(threads)
 

@@ -7,9 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +30,7 @@ class Contender:
 
     def __init__(self, root: Path, artefact: Artefact, picture: Path, threads: int) -> None:
         self.target = artefact.target
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "export.worker"],
             stdin=subprocess.PIPE,
@@ -46,7 +45,11 @@ class Contender:
             "picture": str(picture.absolute()),
             "threads": threads,
         }
-        ready = self._ask(order)
+        try:
+            ready = self._ask(order)
+        except BaseException:
+            self.close()
+            raise
         self.load_s: float = ready["load_s"]
         self.first_s: float = ready["first_s"]
         self.memory_mb: float = ready["memory_mb"]
@@ -76,13 +79,15 @@ class Contender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -36,6 +36,7 @@ def export(
     ] = 0.10,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
     licence: Annotated[Optional[str], typer.Option(help="The licence of the model, such as apache-2.0.")] = None,
+    benchmark: Annotated[bool, typer.Option(help="Time every file for the report.")] = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def export(
         version=version,
         licence=licence,
         gate=gate,
+        timed=benchmark,
         overwrite=overwrite,
     )
     rows = [("bundle", str(out)), ("id", exported.id)]
@@ -87,6 +89,8 @@ def _rows(artefact: Artefact) -> list[tuple[str, str]]:
         low, high = accuracy.drop_interval
         drop = f"drop {accuracy.drop:+.4f}, 95 % {low:+.4f} to {high:+.4f}"
         rows.append(("  top-1", f"{accuracy.top1:.4f} (checkpoint {accuracy.reference_top1:.4f}, {drop})"))
+    if artefact.latency:
+        rows.append(("  one picture", f"{artefact.latency.p50_ms:.2f} ms at {artefact.latency.threads} thread"))
     if int8 := artefact.quantization:
         counts = f"{int8.integer_operators} integer, {int8.float_operators} float operators"
         rows.append(("  int8", f"{int8.method}: {counts}"))
