@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bundle.errors import ArtefactInvalid
 from bundle.evidence import Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
@@ -56,7 +57,10 @@ class Ladder:
                 rungs.append(Rung(name=attempt.name, passed=False, reason=attempt.skip))
                 continue
             operators = attempt.make(path)
-            rungs.append(self._judge(attempt.name, path, operators))
+            try:
+                rungs.append(self._judge(attempt.name, path, operators))
+            except ArtefactInvalid as error:
+                rungs.append(Rung(name=attempt.name, passed=False, reason=f"its own runtime refuses the file: {error}"))
             if rungs[-1].passed:
                 return Written(path, self._record(rungs, path, operators))
             path.unlink()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from bundle.errors import ArtefactInvalid
 from bundle.folder import record_file
 from bundle.golden import write_array
 from bundle.manifest import Accuracy, Artefact, Manifest, Parity, TensorSpec
 from export.accuracy import Gate, Labels, accuracy_of, class_losses
-from export.errors import AccuracyFailed, ClassLost
+from export.errors import AccuracyFailed, ClassLost, GraphInvalid
 from export.golden import choose
 from export.job import Job, Written
 from export.parity import compare
@@ -25,7 +26,11 @@ def prove(job: Job, target: Target) -> Artefact:
     artefact = describe(target, job.checkpoint.manifest, job.written(target.name))
     if target.runner is None:
         return artefact.model_copy(update={"parity": None, "unverified": target.unverified})
-    found = run_all(open_artefact(job.folder, artefact), job.evaluation.batches())
+    try:
+        run = open_artefact(job.folder, artefact)
+    except ArtefactInvalid as error:
+        raise GraphInvalid(target.name, f"its own runtime refuses it: {error}") from error
+    found = run_all(run, job.evaluation.batches())
     parity = compare(target, found, job.evaluation.reference)
     accuracy = None
     if (labels := job.evaluation.labels) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from export.deployable import Deployable
+from export.deployable import Deployable, refuse_train_mode
 from export.executorch_program import lower
 from export.job import Job, Written
 from export.ladder import Attempt, Ladder, Operators
@@ -32,6 +32,7 @@ def _maker(job: Job, observer: Observer, *, layers_only: bool = False) -> Callab
     def make(path: Path) -> Operators:
         manifest = job.checkpoint.manifest
         module = Deployable(job.checkpoint.network, manifest).eval()
+        refuse_train_mode("executorch-int8", module)
         tensors = job.calibration.tensors[:PICTURES]
         graphs = lower(quantize(module, manifest, tensors, observer, layers_only=layers_only), manifest, path)
         return count_operators(graphs)

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from export.deployable import Deployable
+from export.deployable import Deployable, refuse_train_mode
 from export.errors import GraphInvalid, GraphTooLarge
 from export.job import Job, Written
 from export.onnx_metadata import add_metadata
@@ -37,6 +37,7 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     if size > MAX_BYTES:
         raise GraphTooLarge("onnx", size, MAX_BYTES)
     module = Deployable(checkpoint.network, manifest).eval()
+    refuse_train_mode("onnx", module)
     crop = manifest.preprocess.crop
     # A batch of 1 would be burnt into the graph (pytorch#133653).
     example = torch.zeros(2, crop, crop, 3, dtype=torch.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bundle.manifest import Manifest
-from export.deployable import Deployable
+from export.deployable import Deployable, refuse_train_mode
 from export.job import Job, Written
 
 EXTRA = "convoy.json"
@@ -20,6 +20,7 @@ def write(job: Job, path: Path) -> Written:
     """Trace in eval mode with a batch of 2, freeze, save with labels and preprocessing inside."""
     manifest = job.checkpoint.manifest
     module = Deployable(job.checkpoint.network, manifest).eval()
+    refuse_train_mode("torchscript", module)
     crop = manifest.preprocess.crop
     example = torch.zeros(2, crop, crop, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():

@@ -9,6 +9,7 @@ import export.ladder
 import export.stopwatch
 import export.to_onnx_int8
 from bundle.classify import Classifier
+from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
 from export.bundle_writer import export as write_bundle
 from export.errors import NotQuantizable
@@ -106,3 +107,21 @@ def test_int8_in_name_only_is_no_int8(monkeypatch, operators: Operators, ratio: 
     ladder = export.ladder.Ladder.__new__(export.ladder.Ladder)
     monkeypatch.setattr(export.ladder.Ladder, "size_ratio", lambda self, path: size)
     assert ladder._not_int8(Path("model"), operators, ratio) == reason
+
+
+def test_a_file_that_its_runtime_refuses_is_a_failed_rung(run: Path, tmp_path: Path, monkeypatch) -> None:
+    opened = export.ladder.open_artefact
+
+    def refuse_once(root: Path, artefact, threads=None):
+        if not refused:
+            refused.append(root)
+            raise ArtefactInvalid(root / artefact.path, "made up")
+        return opened(root, artefact, threads)
+
+    refused: list[Path] = []
+    monkeypatch.setattr(export.ladder, "open_artefact", refuse_once)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    quantization = write_bundle(run, ["onnx-int8"], tmp_path / "bundle").manifest.artefacts[0].quantization
+    assert quantization is not None
+    assert [rung.passed for rung in quantization.rungs] == [False, True]
+    assert "refuses the file" in quantization.rungs[0].reason
