@@ -7,35 +7,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from bundle.errors import ArtefactMissing, NameInvalid
+from bundle.evidence import Accuracy, Latency, Parity, Quantization, Refusal
+from bundle.records import NAME, VERSION, Count, FileRecord, Name, Record, RelativePath, Scalar, Sha256, Share, Version
+
+__all__ = [
+    "LABELS",
+    "SCHEMA_VERSION",
+    "Accuracy",
+    "Architecture",
+    "Artefact",
+    "BundleManifest",
+    "CheckpointManifest",
+    "Count",
+    "FileRecord",
+    "Golden",
+    "Latency",
+    "Manifest",
+    "Metrics",
+    "Name",
+    "Parity",
+    "Preprocess",
+    "Provenance",
+    "Quantization",
+    "Record",
+    "ReferenceDistribution",
+    "Refusal",
+    "RelativePath",
+    "Scalar",
+    "Sha256",
+    "Share",
+    "TensorSpec",
+    "Version",
+    "checked_version",
+    "label_problem",
+    "model_name",
+]
 
 SCHEMA_VERSION: Final = 1
 LABELS: Final = "labels.txt"
 """One label per line, line number = index: for whoever does not read the manifest."""
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
-Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
-Version = Annotated[str, Field(pattern=f"^{_VERSION}$")]
-Scalar = bool | int | float | str | None
-
 
 def model_name(out: Path) -> str:
     """A folder's name, which becomes the model's. Raises: NameInvalid."""
-    return _matching(_NAME, "the folder name", out.absolute().name)
+    return _matching(NAME, "the folder name", out.absolute().name)
 
 
 def checked_version(version: str) -> str:
     """Raises: NameInvalid."""
-    return _matching(_VERSION, "version", version)
+    return _matching(VERSION, "version", version)
 
 
 def label_problem(labels: Sequence[str]) -> str | None:
@@ -52,33 +78,6 @@ def _matching(pattern: str, what: str, value: str) -> str:
     if not re.fullmatch(pattern, value):
         raise NameInvalid(what, value)
     return value
-
-
-def _relative(path: str) -> str:
-    """A plain POSIX path below the folder; absolute, parent and Windows paths are refused."""
-    parts = PurePosixPath(path).parts
-    if not parts or path != "/".join(parts) or ".." in parts or parts[0] == "/":
-        raise ValueError(f"{path!r} is not a plain relative path")
-    if any(character in path for character in '\\:\0"<>|?*') or not path.isprintable():
-        raise ValueError(f"{path!r} has a character that not every file system takes")
-    return path
-
-
-RelativePath = Annotated[str, AfterValidator(_relative)]
-
-
-class Record(BaseModel):
-    """A frozen record: a typing error in a key is an error, not a setting that is silently ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FileRecord(Record):
-    """A file of the folder; `bytes` is its size."""
-
-    path: RelativePath
-    sha256: Sha256
-    bytes: Count
 
 
 class Preprocess(Record):
@@ -106,7 +105,7 @@ class Architecture(Record):
     """What rebuilds the network: the registry's name and the arguments it was built with."""
 
     name: str
-    arguments: dict[str, Scalar] = {}
+    arguments: dict[str, Scalar] = Field(default_factory=dict)
 
 
 class Metrics(Record):
@@ -143,7 +142,7 @@ class Provenance(Record):
     weights_source: str | None = None
     weights_sha256: Sha256 | None = None
     parent_manifest_sha256: Sha256 | None = None
-    tools: dict[str, str] = {}
+    tools: dict[str, str] = Field(default_factory=dict)
 
 
 class TensorSpec(Record):
@@ -156,65 +155,33 @@ class TensorSpec(Record):
     range: tuple[float, float]
 
 
-class Parity(Record):
-    """The artefact against the PyTorch model on the same uint8 tensors.
-
-    `max_abs_difference` is of probabilities; `top1_agreement` a share of `n` pictures. The tolerances
-    stand beside what they judge.
-    """
-
-    n: Annotated[int, Field(ge=1)]
-    max_abs_difference: Annotated[float, Field(ge=0)]
-    tolerance: Annotated[float, Field(gt=0)]
-    top1_agreement: Share
-    min_top1_agreement: Share
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.max_abs_difference > self.tolerance or self.top1_agreement < self.min_top1_agreement:
-            raise ValueError("the recorded parity is outside its own tolerance")
-        return self
-
-
-class Accuracy(Record):
-    """The artefact and the fp32 model on the same labelled pictures; `drop` = reference_top1 - top1.
-
-    `drop_interval` is the 95 % interval of the paired drop.
-    """
-
-    n: Annotated[int, Field(ge=1)]
-    top1: Share
-    reference_top1: Share
-    drop: float
-    drop_interval: tuple[float, float]
-    passed: bool
-
-
-class Latency(Record):
-    """Milliseconds per picture at batch 1."""
-
-    p50_ms: Annotated[float, Field(gt=0)]
-    p95_ms: Annotated[float, Field(gt=0)]
-    threads: Annotated[int, Field(ge=1)]
-    machine: str
-
-
 class Artefact(FileRecord):
-    """One exported file, what goes in and out of it, and the proof that it kept the answers."""
+    """One exported file, what goes in and out of it, and the proof that it kept the answers.
+
+    `unverified`: why the file could not be run where it was made; it then has no parity and no accuracy.
+    `golden`: its own answers for the golden pictures, float32 [golden, K] (.npy); None where PyTorch's are near enough.
+    """
 
     target: Name
     precision: Literal["fp32", "fp16", "int8"]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    parity: Parity
+    parity: Parity | None = None
     accuracy: Accuracy | None = None
     latency: Latency | None = None
-    tools: dict[str, str] = {}
+    quantization: Quantization | None = None
+    golden: FileRecord | None = None
+    unverified: str | None = None
+    tools: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_gate(self) -> Self:
         if self.accuracy is not None and not self.accuracy.passed:
             raise ValueError(f"{self.path}: an artefact that failed its accuracy gate is not published")
+        if (self.parity is None) != (self.unverified is not None):
+            raise ValueError(f"{self.path}: an artefact has its parity, or the reason why it is unverified")
+        if self.unverified is not None and (self.accuracy or self.latency or self.golden):
+            raise ValueError(f"{self.path}: an unverified artefact has no measured figures")
         return self
 
 
@@ -285,12 +252,16 @@ class CheckpointManifest(Manifest):
 
 
 class BundleManifest(Manifest):
-    """Written by export. `documents` are labels.txt, the model card and the report."""
+    """Written by export. `documents` are labels.txt, the model card and the report.
+
+    `refused`: targets that were asked for and failed their gate.
+    """
 
     kind: Literal["bundle"] = "bundle"
     artefacts: Annotated[tuple[Artefact, ...], Field(min_length=1)]
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
     documents: tuple[FileRecord, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
     def artefact(self, target: str) -> Artefact:
         """The artefact of a target. Raises: ArtefactMissing."""
@@ -301,6 +272,7 @@ class BundleManifest(Manifest):
 
     def files(self) -> Iterator[FileRecord]:
         yield from self.artefacts
+        yield from (artefact.golden for artefact in self.artefacts if artefact.golden is not None)
         for golden in self.golden:
             yield from (golden.image, golden.tensor, golden.probabilities)
         yield from self.documents

@@ -20,6 +20,9 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "serve",
+    "executorch": "executorch",
+    "torchao": "executorch",
+    "coremltools": "coreml",
     "bentoml": "serve",
     "prometheus_client": "serve",
 }

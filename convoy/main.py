@@ -9,6 +9,7 @@ import typer
 
 from bundle.errors import ConvoyError
 from convoy.commands import (
+    benchmark,
     data,
     demo,
     describe,
@@ -43,6 +44,7 @@ for command in (
     pull.pull,
     export.export,
     verify.verify,
+    benchmark.benchmark,
     predict.predict,
     serve.serve,
     package.package,

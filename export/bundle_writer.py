@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bundle.folder import open_bundle, record_file, refuse_existing, write_folder, write_manifest
-from bundle.manifest import (
-    LABELS,
-    Accuracy,
-    Artefact,
-    BundleManifest,
-    Parity,
-    Provenance,
-    checked_version,
-    model_name,
-)
-from export.accuracy import MIN_SHARE, accuracy_of
+from bundle.manifest import LABELS, Artefact, BundleManifest, Provenance, Refusal, checked_version, model_name
+from export.accuracy import Gate
+from export.benchmark import Benchmark, Entry, benchmark, latency_of
+from export.benchmark_files import write_json
+from export.calibration import calibration_pictures
 from export.card import write_card, write_report
-from export.errors import AccuracyFailed
+from export.errors import GateFailed, NothingPublished, OldBundleKept
 from export.evaluation import EvaluationSet, evaluation_set
 from export.golden import write_golden
-from export.parity import compare
-from export.runners import open_artefact, replay_golden, run_all
+from export.job import Job
+from export.proof import prove
+from export.runners import replay_golden
 from export.targets import Target, find_targets
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
 from models.validated import evaluation_pictures
 
-_UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=1, min_top1_agreement=1)
-"""Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""
+_WORK = ".work"
+"""Files wait here, inside the unpublished folder, until they are proven."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The bundle's id and manifest."""
+    """The bundle's id and manifest; what was refused stands in the manifest."""
 
     id: str
     manifest: BundleManifest
@@ -50,43 +48,73 @@ def export(
     data: Path | None = None,
     version: str = "1",
     licence: str | None = None,
+    calibration: Path | None = None,
+    gate: Gate = Gate(),  # noqa: B008 - frozen
+    timed: bool = False,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the bundle `out` from the checkpoint `run`.
+    """Write the bundle `out` from the checkpoint `run`, for targets or groups of them.
 
-    Raises: UnknownTarget, FolderError, the errors of the evaluation data, TargetExists, and a GateFailed
-    (exit code 1) when an artefact does not answer as the checkpoint does; nothing is published then.
+    What passes its gate is published; what does not stands in the manifest's `refused`. Where nothing passes, or
+    something fails while a bundle is to be replaced, nothing is published.
+    calibration: training pictures for int8, by default the training split's. timed: measure latency and throughput
+    too, for the manifest and the report.
+    Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
+    TargetExists, and a GateFailed (exit code 1).
     """
     chosen = find_targets(targets)
     name, version = model_name(out), checked_version(version)
     refuse_existing(out, "bundle", overwrite=overwrite)
     checkpoint = load_checkpoint(run)
     pictures = evaluation_pictures(checkpoint.manifest, data)
+    ranges = None
+    if any(target.precision == "int8" for target in chosen):
+        ranges = calibration_pictures(checkpoint.manifest, calibration)
     with (
         write_folder(out, "bundle", overwrite=overwrite) as partial,
         evaluation_set(checkpoint, pictures) as evaluation,
     ):
-        artefacts = tuple(_artefact(partial, checkpoint, target, evaluation) for target in chosen)
+        job = Job(checkpoint, evaluation, gate, partial / _WORK, ranges)
+        job.folder.mkdir()
+        artefacts, refused = _prove_all(job, chosen)
+        if refused and out.is_dir() and any(out.iterdir()):
+            raise OldBundleKept(out, refused)
+        found = _time(job, artefacts) if timed else None
+        artefacts = tuple(_timed(artefact, found) for artefact in artefacts)
+        for artefact in artefacts:
+            _move(job.folder, partial, artefact)
+        shutil.rmtree(job.folder)
         (partial / LABELS).write_text("\n".join(checkpoint.manifest.labels) + "\n", encoding="utf-8")
         manifest = _manifest(partial, checkpoint, artefacts, evaluation, name, version, licence)
+        manifest = _with_pages(partial, manifest.model_copy(update={"refused": refused}), found)
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
     return Exported(identity, manifest)
 
 
-def _artefact(root: Path, checkpoint: Checkpoint, target: Target, evaluation: EvaluationSet) -> Artefact:
-    """Write one file and prove it on every evaluation picture."""
-    target.write(checkpoint, root / target.file)
-    unproven = target.describe(root, checkpoint.manifest, _UNPROVEN)
-    found = run_all(open_artefact(root, unproven), evaluation.batches())
-    parity = compare(target, found, evaluation.reference)
-    accuracy: Accuracy | None = None
-    if (labels := evaluation.labels) is not None:
-        accuracy = accuracy_of(found, evaluation.reference, labels)
-        if not accuracy.passed:
-            raise AccuracyFailed(target.name, accuracy.top1, accuracy.reference_top1, MIN_SHARE)
-    return unproven.model_copy(update={"parity": parity, "accuracy": accuracy})
+def _prove_all(job: Job, targets: Sequence[Target]) -> tuple[tuple[Artefact, ...], tuple[Refusal, ...]]:
+    """What passed and what did not. Raises: the one target's GateFailed, or NothingPublished."""
+    artefacts, refused, failures = [], [], []
+    for target in targets:
+        try:
+            artefacts.append(prove(job, target))
+        except GateFailed as error:
+            failures.append(error)
+            refused.append(Refusal(target=target.name, reason=str(error), rungs=error.rungs))
+    if len(targets) == 1 and failures:
+        raise failures[0]
+    if not artefacts:
+        raise NothingPublished(refused)
+    return tuple(artefacts), tuple(refused)
+
+
+def _move(folder: Path, root: Path, artefact: Artefact) -> None:
+    """Everything that was made for the artefact, from the work folder to its place."""
+    for record in (artefact, artefact.golden):
+        if record is not None:
+            (root / record.path).parent.mkdir(exist_ok=True)
+            (folder / record.path).replace(root / record.path)
 
 
 def _without_folders(recipe: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -105,9 +133,9 @@ def _manifest(
     version: str,
     licence: str | None,
 ) -> BundleManifest:
-    """The manifest, after the documents that it lists have been written from it."""
+    """The manifest without its pages; the golden files are written here."""
     parent = checkpoint.manifest
-    manifest = BundleManifest(
+    return BundleManifest(
         name=name,
         version=version,
         architecture=parent.architecture,
@@ -130,6 +158,29 @@ def _manifest(
         golden=write_golden(root, evaluation),
         documents=(record_file(root, LABELS),),
     )
-    pages = (write_card(root, manifest), write_report(root, manifest))
+
+
+def _with_pages(root: Path, manifest: BundleManifest, found: Benchmark | None) -> BundleManifest:
+    """The manifest with the documents that are written from it."""
+    pages = [write_card(root, manifest), write_report(root, manifest, found)]
+    if found is not None:
+        pages.append(write_json(root, found))
     documents = (*manifest.documents, *(record_file(root, page) for page in pages))
     return manifest.model_copy(update={"documents": documents})
+
+
+def _time(job: Job, artefacts: Sequence[Artefact]) -> Benchmark | None:
+    """One thread, small batches, few rounds: `convoy benchmark` measures longer."""
+    picture = job.folder / "picture.npy"
+    np.save(picture, job.evaluation.tensors[0])
+    entries = [
+        Entry("export", job.folder, one, picture, *((one.accuracy.top1, one.accuracy.n) if one.accuracy else (None, 0)))
+        for one in artefacts
+        if one.unverified is None
+    ]
+    return benchmark(entries, threads=(1,), batches=(1, 8), rounds=3) if entries else None
+
+
+def _timed(artefact: Artefact, found: Benchmark | None) -> Artefact:
+    latency = latency_of(found, artefact.target) if found else None
+    return artefact.model_copy(update={"latency": latency})

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bundle.manifest import Manifest
+from export.errors import GraphInvalid
 from models.inference import Normalise
 
 
@@ -20,3 +21,10 @@ class Deployable(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.softmax(self.network(self.normalise(image)) / self.temperature, dim=1)
+
+
+def refuse_train_mode(target: str, module: nn.Module) -> None:
+    """Raise GraphInvalid when a part of the module trains: its answers would depend on the batch and on chance."""
+    for name, part in module.named_modules():
+        if name and part.training:
+            raise GraphInvalid(target, f"{name} is in train mode")

@@ -1,16 +1,27 @@
-"""What keeps a bundle from being published."""
+"""What keeps an artefact, or a whole bundle, from being published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bundle.errors import ConvoyError, near
+from bundle.evidence import Refusal, Rung
 
 
 class UnknownTarget(ConvoyError):
     def __init__(self, target: str, known: Iterable[str]) -> None:
-        known = sorted(known)
+        known = list(dict.fromkeys(known))
         super().__init__(f"unknown target {target!r}{near(target, known)}: choose from {', '.join(known)}")
+
+
+class TargetTaken(ConvoyError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"target {target!r}: its name or its file is registered already")
+
+
+class TargetNeedsExtra(ConvoyError):
+    def __init__(self, target: str, module: str, extra: str) -> None:
+        super().__init__(f"target {target} needs {module}: pip install -e '.[{extra}]'")
 
 
 class GraphTooLarge(ConvoyError):
@@ -22,24 +33,88 @@ class GraphTooLarge(ConvoyError):
 
 
 class GateFailed(ConvoyError):
-    """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's."""
+    """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's.
+
+    `rungs`: what was tried before giving up.
+    """
 
     exit_code = 1
+    rungs: tuple[Rung, ...] = ()
 
 
 class ParityFailed(GateFailed):
     def __init__(self, target: str, reason: str) -> None:
-        super().__init__(f"{target}: not the same classifier as the checkpoint: {reason}: nothing was published")
+        super().__init__(f"{target}: not the same classifier as the checkpoint: {reason}: not published")
 
 
 class AccuracyFailed(GateFailed):
     def __init__(self, target: str, found: float, reference: float, share: float) -> None:
         super().__init__(
             f"{target}: top-1 is {found:.4f}, the checkpoint has {reference:.4f} on the same pictures: "
-            f"below {share:.0%} of it"
+            f"below {share:.4g} of it"
+        )
+
+
+class ClassLost(GateFailed):
+    def __init__(self, target: str, label: str, lost: int, pictures: int, share: float) -> None:
+        super().__init__(
+            f"{target}: class {label!r} lost {lost} of its {pictures} pictures, more than {share:.4g} of them "
+            "(--max-class-drop)"
         )
 
 
 class GraphInvalid(GateFailed):
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(f"{target}: the exporter wrote something else than was asked for: {reason}")
+
+
+class WriterFailed(GateFailed):
+    def __init__(self, target: str, error: Exception) -> None:
+        reason = " ".join(str(error).split())[:300]
+        super().__init__(f"{target}: the exporter failed on this network ({type(error).__name__}: {reason})")
+
+
+class NothingPublished(GateFailed):
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        reasons = "; ".join(refusal.reason for refusal in refusals)
+        super().__init__(f"nothing was published: none of {len(refusals)} targets passed: {reasons}")
+
+
+class OldBundleKept(GateFailed):
+    def __init__(self, path: object, refusals: Sequence[Refusal]) -> None:
+        reasons = "; ".join(refusal.reason for refusal in refusals)
+        super().__init__(
+            f"{path}: the old bundle was kept, since not every target passed (choose another --out to get the "
+            f"others): {reasons}"
+        )
+
+
+class NoCalibration(ConvoyError):
+    def __init__(self, run: object) -> None:
+        super().__init__(
+            f"{run}: int8 is calibrated on training pictures, and this checkpoint was not trained here: give some "
+            "with --calibration FOLDER (not the evaluation pictures)"
+        )
+
+
+class NotQuantizable(GateFailed):
+    """Every rung was tried."""
+
+    def __init__(self, target: str, architecture: str, rungs: Sequence[Rung], better: Sequence[str]) -> None:
+        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in rungs)
+        super().__init__(
+            f"{target}: {architecture} does not keep its answers as int8 ({tried}): export fp32 or fp16, or train "
+            f"one that does: {', '.join(better)}"
+        )
+        self.rungs = tuple(rungs)
+
+
+class WorkerDied(GateFailed):
+    def __init__(self, target: str, log: str) -> None:
+        last = (log.strip().splitlines() or ["no message"])[-1]
+        super().__init__(f"{target}: its runtime ended while it was timed: {last}")
+
+
+class NothingToTime(ConvoyError):
+    def __init__(self) -> None:
+        super().__init__("no artefact of these bundles can be run here: export one that can, such as onnx")

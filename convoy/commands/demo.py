@@ -46,11 +46,11 @@ def demo(
     assert trained is not None
     out.print(f"2 train   {run}: LeNet-5, validation top-1 {trained.metrics.top1:.4f} of {trained.metrics.n}")
     exported = export(run, ["onnx"], bundle, overwrite=True)
-    parity = exported.manifest.artefacts[0].parity
-    out.print(
-        f"3 export  {bundle}: ONNX, differs from PyTorch by {parity.max_abs_difference:.1e} at most, "
-        f"same answer on {parity.top1_agreement:.1%} of {parity.n}"
-    )
+    if parity := exported.manifest.artefacts[0].parity:
+        out.print(
+            f"3 export  {bundle}: ONNX, differs from PyTorch by {parity.max_abs_difference:.1e} at most, "
+            f"same answer on {parity.top1_agreement:.1%} of {parity.n}"
+        )
     checks = verify(bundle)
     out.print(f"4 verify  {len(checks)} checks passed, bundle {exported.id[:12]}")
     picture = bundle / exported.manifest.golden[-1].image.path

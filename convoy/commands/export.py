@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from convoy.commands.options import Json, Overwrite
-from convoy.console import next_step, show
+from convoy.console import err, next_step, show
+
+if TYPE_CHECKING:
+    from bundle.manifest import Artefact
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A checkpoint folder.")],
     out: Annotated[Path, typer.Option(help="The bundle folder to write.")],
-    to: Annotated[str, typer.Option(help="Targets, comma separated.")] = "onnx",
+    to: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Targets or groups (server, gpu, phone, all), comma separated; may be repeated.  [onnx]"),
+    ] = None,
     data: Annotated[
         Optional[Path],
         typer.Option(
@@ -20,26 +26,75 @@ def export(
             "Default: what the checkpoint was validated on."
         ),
     ] = None,
+    calibration: Annotated[
+        Optional[Path],
+        typer.Option(help="Training pictures for int8's ranges. Default: the checkpoint's training split."),
+    ] = None,
+    max_drop: Annotated[float, typer.Option(min=0, max=1, help="Share of the checkpoint's top-1 that may go.")] = 0.01,
+    max_class_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a class's pictures that may go; two pictures always may.")
+    ] = 0.10,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
     licence: Annotated[Optional[str], typer.Option(help="The licence of the model, such as apache-2.0.")] = None,
+    benchmark: Annotated[bool, typer.Option(help="Time every file for the report.")] = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Export a checkpoint to a bundle; nothing is published that does not keep the answers."""
+    from export.accuracy import Gate
     from export.bundle_writer import export as write
 
-    names = [name.strip() for name in to.split(",")]
-    exported = write(run, names, out, data=data, version=version, licence=licence, overwrite=overwrite)
+    names = [name.strip() for one in to or ["onnx"] for name in one.split(",")]
+    gate = Gate(max_drop, max_class_drop)
+    exported = write(
+        run,
+        names,
+        out,
+        data=data,
+        calibration=calibration,
+        version=version,
+        licence=licence,
+        gate=gate,
+        timed=benchmark,
+        overwrite=overwrite,
+    )
     rows = [("bundle", str(out)), ("id", exported.id)]
     for artefact in exported.manifest.artefacts:
-        parity, accuracy = artefact.parity, artefact.accuracy
-        rows.append((artefact.target, f"{artefact.path}, {artefact.bytes / 1e6:.1f} MB, {artefact.precision}"))
-        rows.append(
-            ("  parity", f"{parity.max_abs_difference:.1e} (allowed {parity.tolerance:.0e}) on {parity.n} pictures")
-        )
-        rows.append(("  top-1 agreement", f"{parity.top1_agreement:.2%}"))
-        if accuracy:
-            rows.append(("  top-1", f"{accuracy.top1:.4f} (checkpoint {accuracy.reference_top1:.4f})"))
-    artefacts = [artefact.model_dump(mode="json") for artefact in exported.manifest.artefacts]
-    show(rows, {"bundle": str(out), "id": exported.id, "artefacts": artefacts}, as_json=json)
+        rows += _rows(artefact)
+    refused = exported.manifest.refused
+    record = {
+        "bundle": str(out),
+        "id": exported.id,
+        "artefacts": [artefact.model_dump(mode="json") for artefact in exported.manifest.artefacts],
+        "refused": [refusal.model_dump(mode="json") for refusal in refused],
+    }
+    show(rows, record, as_json=json)
+    if refused:
+        for refusal in refused:
+            err.print(f"refused: {' '.join(refusal.reason.split())}", style="red")
+        raise typer.Exit(1)
     next_step(f"convoy serve {out}")
+
+
+def _rows(artefact: Artefact) -> list[tuple[str, str]]:
+    """One artefact and its proof."""
+    rows = [(artefact.target, f"{artefact.path}, {artefact.bytes / 1e6:.1f} MB, {artefact.precision}")]
+    parity, accuracy = artefact.parity, artefact.accuracy
+    if parity is None:
+        return [*rows, ("  UNVERIFIED", artefact.unverified or "")]
+    allowed = "no limit" if parity.tolerance is None else f"allowed {parity.tolerance:.0e}"
+    rows.append(("  parity", f"{parity.max_abs_difference:.1e} ({allowed}) on {parity.n} pictures"))
+    rows.append(("  top-1 agreement", f"{parity.top1_agreement:.2%}"))
+    if accuracy:
+        low, high = accuracy.drop_interval
+        drop = f"drop {accuracy.drop:+.4f}, 95 % {low:+.4f} to {high:+.4f}"
+        rows.append(("  top-1", f"{accuracy.top1:.4f} (checkpoint {accuracy.reference_top1:.4f}, {drop})"))
+    if artefact.latency:
+        rows.append(("  one picture", f"{artefact.latency.p50_ms:.2f} ms at {artefact.latency.threads} thread"))
+    if int8 := artefact.quantization:
+        counts = f"{int8.integer_operators} integer, {int8.float_operators} float operators"
+        rows.append(("  int8", f"{int8.method}: {counts}"))
+        rows.append(("  against fp32", f"{int8.speed_up:.2f}x as fast, {int8.size_ratio:.2f} of the size"))
+        if shared := int8.calibration.shared:
+            rows.append(("  careful", f"{shared} of {int8.calibration.n} calibration pictures are evaluation pictures"))
+    return rows

@@ -1,0 +1,42 @@
+"""A benchmark as JSON, as a drawing and as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bundle.errors import CannotWrite, TargetExists
+from export.benchmark import FILE, Benchmark
+from export.card import render
+from export.latency_plot import plot_of
+
+SVG, PAGE = "benchmark.svg", "benchmark.html"
+
+
+def refuse_files(folder: Path, *, overwrite: bool) -> None:
+    """Raises: TargetExists when a file of an earlier benchmark is there and may not be replaced."""
+    for name in (FILE, SVG, PAGE):
+        if not overwrite and (folder / name).exists():
+            raise TargetExists(folder / name)
+
+
+def write_files(folder: Path, found: Benchmark) -> None:
+    """Write the three; the drawing only where an accuracy is known. Raises: CannotWrite."""
+    plot = plot_of(found)
+    pages = {PAGE: render("benchmark.html", escape=True, title="Benchmark", found=found, plot=plot)}
+    if plot is not None:
+        pages[SVG] = render("latency.svg.xml", escape=True, plot=plot).strip() + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder, found)
+        for name, text in pages.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotWrite(error.filename or folder, error.strerror or str(error)) from error
+
+
+def write_json(folder: Path, found: Benchmark) -> str:
+    """Write benchmark.json; returns its name."""
+    text = json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
+    return FILE

@@ -1,0 +1,64 @@
+"""ExecuTorch with XNNPACK in int8, by the ladder. The .pte itself is judged: it differs from the converted module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from export.deployable import Deployable, refuse_train_mode
+from export.executorch_program import lower
+from export.job import Job, Written
+from export.ladder import Attempt, Ladder, Operators
+from export.targets import TARGETS
+from export.xnnpack_quantizer import Observer, quantize
+
+PICTURES = 96
+"""torch's observers take a picture at a time and keep histograms: seconds, where onnxruntime needs less."""
+
+
+def write(job: Job, path: Path) -> Written:
+    """The first rung that passes. Raises: NotQuantizable."""
+    return Ladder(job, TARGETS["executorch-int8"], "executorch").climb(_attempts(job), path)
+
+
+def _attempts(job: Job) -> Iterator[Attempt]:
+    yield Attempt("histogram ranges, weights by channel", _maker(job, "histogram"))
+    yield Attempt("min-max ranges", _maker(job, "minmax"))
+    yield Attempt("only layers in int8, histogram ranges", _maker(job, "histogram", layers_only=True))
+
+
+def _maker(job: Job, observer: Observer, *, layers_only: bool = False) -> Callable[[Path], Operators]:
+    def make(path: Path) -> Operators:
+        manifest = job.checkpoint.manifest
+        module = Deployable(job.checkpoint.network, manifest).eval()
+        refuse_train_mode("executorch-int8", module)
+        tensors = job.calibration.tensors[:PICTURES]
+        graphs = lower(quantize(module, manifest, tensors, observer, layers_only=layers_only), manifest, path)
+        return count_operators(graphs)
+
+    return make
+
+
+def count_operators(graphs: list[Any]) -> Operators:
+    """The program's graph and its delegates': an operator whose input was dequantized computes in integers."""
+    counts = [[_kind(node) for node in graph.nodes if node.op == "call_function"] for graph in graphs]
+    integers = sum(kinds.count("integer") for kinds in counts)
+    floats = sum(kinds.count("float") for kinds in counts)
+    outside = sum(kind in ("integer", "float") for kind in counts[0])
+    return Operators(integers, floats, round(1 - outside / max(1, integers + floats), 4))
+
+
+_CLAMPS = ("relu", "hardtanh", "clamp")
+_MOVING = ("copy", "permute", "view", "quantize", "getitem", "delegate", "squeeze", "expand", "clone", "alloc")
+
+
+def _kind(node: Any) -> str:
+    name = str(node.target)
+    if any(word in name for word in _MOVING):
+        return "moving"
+    sources = [str(source.target) for source in node.all_input_nodes]
+    if any("dequantize" in source for source in sources):
+        return "integer"
+    # A clamp behind its layer is part of it.
+    return "moving" if any(word in name for word in _CLAMPS) else "float"

@@ -1,0 +1,50 @@
+"""ONNX with 8-bit weights and activations, by the ladder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.job import Job, Written
+from export.ladder import Attempt, Ladder, Operators
+from export.onnx_metadata import add_metadata
+from export.onnx_quantizer import OnnxQuantizer, count_operators
+from export.targets import TARGETS
+
+EXCLUDED = (0.05, 0.15, 0.30)
+"""Shares of the tensors whose surroundings stay in float, the noisiest first."""
+
+
+def write(job: Job, path: Path) -> Written:
+    """The first rung that passes. Raises: NotQuantizable."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        quantizer = OnnxQuantizer(job.written("onnx").path, job.calibration.tensors, Path(scratch))
+        return Ladder(job, TARGETS["onnx-int8"], "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+
+
+def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Attempt]:
+    def attempt(name: str, **options: Any) -> Attempt:
+        return Attempt(name, _maker(job, quantizer, scratch, options))
+
+    yield attempt("min-max ranges, weights by channel")
+    yield attempt("99.99 % ranges", calibrator="percentile")
+    yield attempt("entropy ranges", calibrator="entropy")
+    for share in EXCLUDED:
+        nodes = quantizer.worst_nodes(share)
+        yield attempt(f"{len(nodes)} noisiest nodes in float", exclude=nodes)
+    yield attempt("16-bit activations", sixteen_bits=True)
+
+
+def _maker(job: Job, quantizer: OnnxQuantizer, scratch: Path, options: dict[str, Any]) -> Callable[[Path], Operators]:
+    def make(path: Path) -> Operators:
+        quantizer.quantize(path, **options)
+        model = onnx.load(path)
+        add_metadata(model, job.checkpoint.manifest)
+        onnx.save_model(model, path)
+        return Operators(*count_operators(path, scratch))
+
+    return make

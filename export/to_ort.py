@@ -1,0 +1,33 @@
+"""onnxruntime's own format, for its mobile builds: read without protobuf."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from export.job import Job, Written
+
+_TOOL = "onnxruntime.tools.convert_onnx_models_to_ort"
+
+
+def write(job: Job, path: Path) -> Written:
+    """Convert the fp32 ONNX file."""
+    convert(job.written("onnx").path, path)
+    return Written(path)
+
+
+def convert(model: Path, path: Path) -> None:
+    """ONNX → ORT, optimised for ARM: fusions that only x86 has are left out.
+
+    In a process of its own: the tool prints every step and leaves files open. Raises: CalledProcessError.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        source = Path(scratch) / "model.onnx"
+        shutil.copyfile(model, source)
+        options = ["--optimization_style", "Fixed", "--target_platform", "arm"]
+        command = [sys.executable, "-m", _TOOL, str(source), *options]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        shutil.move(source.with_suffix(".ort"), path)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import export.ladder
+import export.stopwatch
+import export.to_onnx_int8
+from bundle.classify import Classifier
+from bundle.errors import ArtefactInvalid
+from bundle.folder import open_bundle
+from export.bundle_writer import export as write_bundle
+from export.errors import NotQuantizable
+from export.ladder import Operators
+from export.onnx_quantizer import OnnxQuantizer
+from export.verify import verify
+
+
+@pytest.fixture(scope="module")
+def int8(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "int8"
+    write_bundle(run, ["onnx", "onnx-int8", "ort-int8"], out)
+    return out
+
+
+def test_the_manifest_tells_how_it_was_quantized(int8: Path) -> None:
+    manifest = open_bundle(int8).manifest
+    for target in ("onnx-int8", "ort-int8"):
+        artefact = manifest.artefact(target)
+        assert artefact.precision == "int8"
+        quantization = artefact.quantization
+        assert quantization is not None
+        assert quantization.integer_operators >= 4  # two convolutions, three linear layers, minus fusions
+        assert quantization.size_ratio < 0.5
+        assert quantization.rungs[-1].passed
+        assert [rung.passed for rung in quantization.rungs[:-1]] == [False] * (len(quantization.rungs) - 1)
+        assert quantization.calibration.shared == 0
+        assert artefact.accuracy is not None
+        assert artefact.accuracy.passed
+
+
+def test_its_own_golden_answers_come_out_again(int8: Path) -> None:
+    manifest = open_bundle(int8).manifest
+    assert manifest.artefact("onnx-int8").golden is not None
+    assert Classifier(int8, "onnx-int8").check_golden() < 1e-3
+    assert "golden ort-int8" in {check.what for check in verify(int8)}
+
+
+def test_the_report_shows_the_rungs(int8: Path) -> None:
+    report = (int8 / "report.html").read_text()
+    assert "min-max ranges, weights by channel" in report
+    assert "training split" in report
+
+
+def _ruined(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **options: object) -> None:
+    """Ranges of a hundredth of the real ones: every activation is cut off."""
+    import onnx
+    from onnx import numpy_helper
+
+    _quantize(self, path, calibrator, **options)  # type: ignore[arg-type]
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("_scale"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(0.01), tensor.name))
+    onnx.save(model, path)
+
+
+_quantize = OnnxQuantizer.quantize
+
+
+def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(OnnxQuantizer, "quantize", _ruined)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    with pytest.raises(NotQuantizable, match=r"lenet5 does not keep its answers as int8 \(min-max.*resnet18") as caught:
+        write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
+    assert caught.value.exit_code == 1
+    assert len(caught.value.rungs) >= 6
+    assert all(rung.top1 is not None and rung.top1 < 0.9 for rung in caught.value.rungs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, monkeypatch) -> None:
+    def first_ruined(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **options: object) -> None:
+        (_ruined if calibrator == "minmax" else _quantize)(self, path, calibrator, **options)  # type: ignore[operator]
+
+    monkeypatch.setattr(OnnxQuantizer, "quantize", first_ruined)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    exported = write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
+    quantization = exported.manifest.artefacts[0].quantization
+    assert quantization is not None
+    assert [rung.passed for rung in quantization.rungs] == [False, True]
+    assert quantization.method == "99.99 % ranges"
+
+
+@pytest.mark.parametrize(
+    ("operators", "ratio", "size", "reason"),
+    [
+        (Operators(0, 9), 3.0, 0.25, "no operator computes in integers"),
+        (Operators(9, 0), 0.9, 0.6, "slower than fp32 (0.90x) and not smaller by half (0.60 of the size)"),
+        (Operators(9, 0), 0.9, 0.3, None),
+        (Operators(9, 0), 1.1, 0.9, None),
+    ],
+)
+def test_int8_in_name_only_is_no_int8(monkeypatch, operators: Operators, ratio: float, size: float, reason) -> None:
+    ladder = export.ladder.Ladder.__new__(export.ladder.Ladder)
+    monkeypatch.setattr(export.ladder.Ladder, "size_ratio", lambda self, path: size)
+    assert ladder._not_int8(Path("model"), operators, ratio) == reason
+
+
+def test_a_file_that_its_runtime_refuses_is_a_failed_rung(run: Path, tmp_path: Path, monkeypatch) -> None:
+    opened = export.ladder.open_artefact
+
+    def refuse_once(root: Path, artefact, threads=None):
+        if not refused:
+            refused.append(root)
+            raise ArtefactInvalid(root / artefact.path, "made up")
+        return opened(root, artefact, threads)
+
+    refused: list[Path] = []
+    monkeypatch.setattr(export.ladder, "open_artefact", refuse_once)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    quantization = write_bundle(run, ["onnx-int8"], tmp_path / "bundle").manifest.artefacts[0].quantization
+    assert quantization is not None
+    assert [rung.passed for rung in quantization.rungs] == [False, True]
+    assert "refuses the file" in quantization.rungs[0].reason
