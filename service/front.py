@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bundle.errors import ConvoyError
 from service.engine import Engine
-from service.errors import MethodNotAllowed, NoSuchRoute
+from service.errors import MethodNotAllowed, NoSuchRoute, Overloaded
 from service.problems import problem
 from service.routes import Routes
 
@@ -44,7 +45,7 @@ class Front:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, match = self._find(scope)
         template = route.path if route else scope["path"] if self._passed_on(scope["path"]) else "other"
-        watched = _Watched(send)
+        watched = _Watched(send, self.engine)
         started = time.perf_counter()
         with self.engine.metrics.in_progress.track_inprogress():
             try:
@@ -76,6 +77,9 @@ class Front:
     async def _answer_error(self, error: Exception, scope: Scope, receive: Receive, send: _Watched) -> None:
         if not isinstance(error, ConvoyError):
             logger.error("%s %s failed", scope["method"], scope["path"][:200], exc_info=error)
+        if isinstance(error, Overloaded):
+            self.engine.shed(error)
+            await self.engine.pacer.pause(error.patience)
         if send.status == 0:
             await problem(error)(scope, receive, send)
 
@@ -93,13 +97,19 @@ class Front:
 
 
 class _Watched:
-    """`send`, remembering the status once it has gone out (0 before)."""
+    """`send`, remembering the status once it has gone out (0 before).
 
-    def __init__(self, send: Send) -> None:
+    While draining every answer asks the client to take another connection: this one is about to be closed.
+    """
+
+    def __init__(self, send: Send, engine: Engine) -> None:
         self._send = send
+        self._engine = engine
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._engine.draining:
+                MutableHeaders(scope=message)["connection"] = "close"
         await self._send(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from starlette.responses import JSONResponse
 
@@ -19,9 +20,11 @@ from service.errors import (
     InvalidParameter,
     MalformedRequest,
     MethodNotAllowed,
+    ModelNotNamed,
     NoSuchRoute,
     NotReady,
     Overloaded,
+    TooManyItems,
     UnknownModel,
     UnknownVersion,
     UploadTooLarge,
@@ -31,6 +34,7 @@ from service.errors import (
 STATUS: dict[type[Exception], HTTPStatus] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,
     InvalidParameter: HTTPStatus.BAD_REQUEST,
+    ModelNotNamed: HTTPStatus.BAD_REQUEST,
     EmptyImage: HTTPStatus.BAD_REQUEST,
     MalformedImage: HTTPStatus.BAD_REQUEST,
     UnknownModel: HTTPStatus.NOT_FOUND,
@@ -39,6 +43,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UploadTooLarge: HTTPStatus(413),
+    TooManyItems: HTTPStatus(413),
     TooManyBytes: HTTPStatus(413),
     TooManyPixels: HTTPStatus(413),
     UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -48,26 +53,37 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     DeadlinePassed: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
-RETRY_AFTER_SECONDS = "1"
+NOT_READY_RETRY_SECONDS = 1
 
 
-def problem(error: Exception) -> JSONResponse:
-    """The response for an error; one that is not ours is a 500 that keeps its message to itself."""
+def problem_body(error: Exception) -> dict[str, Any]:
+    """The problem as JSON; of an error that is not ours nothing but the fact."""
     status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     detail = str(error) if type(error) in STATUS else "an error of the service, not of the request: see its log"
-    body = {
+    return {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
         "error": detail,
     }
-    headers = {}
-    if isinstance(error, (NotReady, Overloaded)):
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
+
+
+def problem(error: Exception) -> JSONResponse:
+    """The response for an error; one that is not ours is a 500 that keeps its message to itself."""
+    body = problem_body(error)
+    return JSONResponse(body, body["status"], _headers(error), media_type="application/problem+json")
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    """What the client should do next."""
+    if isinstance(error, NotReady):
+        return {"Retry-After": str(NOT_READY_RETRY_SECONDS)}
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(error.retry_after)}
     if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = error.allowed
+        return {"Allow": error.allowed}
     if isinstance(error, (UploadTooLarge, UploadTooSlow)):
         # The rest of the body was not read; the connection is of no further use.
-        headers["Connection"] = "close"
-    return JSONResponse(body, status.value, headers, media_type="application/problem+json")
+        return {"Connection": "close"}
+    return {}

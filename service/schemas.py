@@ -20,3 +20,29 @@ class Answer(BaseModel):
     version: str
     bundle: str
     predictions: list[LabelProbability]
+
+
+class Problem(BaseModel):
+    """RFC 9457; `error` repeats `detail` for clients that look there."""
+
+    type: str
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    error: str
+
+
+class Result(BaseModel):
+    """What became of one picture of several: exactly one of the two."""
+
+    predictions: list[LabelProbability] | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers to several pictures, in their order."""
+
+    model: str
+    version: str
+    bundle: str
+    results: list[Result]

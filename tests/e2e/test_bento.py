@@ -82,4 +82,4 @@ def test_a_bento_without_a_bundle_takes_it_from_the_environment(
     bento = folder_of(tag[0], home)
     check_content(bento)
     assert not (bento / "src" / "model").exists()
-    check_serving(tag[0], {**home, "CONVOY_BUNDLE": str(tiny_bundle)}, tmp_path, open_bundle(tiny_bundle).id)
+    check_serving(tag[0], {**home, "CONVOY_MODELS": str(tiny_bundle)}, tmp_path, open_bundle(tiny_bundle).id)
