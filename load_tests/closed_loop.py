@@ -36,7 +36,7 @@ class Exchange(asyncio.Protocol):
         self._transport = transport
 
     async def ask(self, request: bytes) -> int:
-        """The status; 0 when the connection ended without an answer."""
+        """The status; 0 when nothing could be sent, -1 when the connection ended without an answer."""
         self._buffer.clear()
         self._answer = asyncio.get_running_loop().create_future()
         if self.closed or self._transport is None:
@@ -62,7 +62,7 @@ class Exchange(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         self.closed = True
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(0)
+            self._answer.set_result(-1)
 
     def close(self) -> None:
         """Hang up."""
@@ -84,8 +84,16 @@ class Load:
         self.statuses: Counter[int] = Counter()
         self.good: list[tuple[float, float]] = []
         """(when it was answered, seconds) of every 200."""
+        self.heeds_readiness = False
+        """Send nothing new once /readyz says 503, as a load balancer would."""
+        self._unready = False
         self.health: list[tuple[float, float, int]] = []
         """(when, seconds, status) of every probe."""
+
+    @property
+    def lost(self) -> int:
+        """Requests that were sent and never answered."""
+        return self.statuses[-1]
 
     async def run(self, connections: int, seconds: float) -> None:
         """Keep `connections` busy for so long, then let the running requests finish."""
@@ -101,7 +109,7 @@ class Load:
 
     async def _client(self, number: int, until: float) -> None:
         exchange: Exchange | None = None
-        while (started := time.perf_counter()) < until:
+        while (started := time.perf_counter()) < until and not self._unready:
             try:
                 if exchange is None or exchange.closed:
                     exchange = await self._connect()
@@ -128,6 +136,7 @@ class Load:
                 status, exchange = 0, None
             now = time.perf_counter()
             self.health.append((now, now - started, status))
+            self._unready |= self.heeds_readiness and status == 503
             await asyncio.sleep(PROBE_SECONDS)
         if exchange is not None:
             exchange.close()

@@ -7,12 +7,14 @@ from pathlib import Path
 import bentoml
 
 from bundle.image import read_image_bytes
+from service.drain import drain_on_sigterm
 from service.engine import Engine
 from service.front import Front
 from service.logs import log_to_stderr
 from service.patience import Patience
 from service.routes import DEFAULT_TOP_K, classes, identity, result
 from service.schemas import Answer, BatchAnswer
+from service.supervision import look_after_the_worker
 
 ENGINE = Engine()
 """One per process. It reads its settings and the bundle when the service starts, not when this is imported."""
@@ -37,6 +39,11 @@ class Convoy:
     def __init__(self) -> None:
         log_to_stderr()
         ENGINE.start()
+
+    @bentoml.on_startup
+    async def begin(self) -> None:
+        """The server's loop runs and its signal handlers are in place."""
+        drain_on_sigterm(ENGINE)
 
     @bentoml.on_shutdown
     def stop(self) -> None:
@@ -65,4 +72,5 @@ class Convoy:
         return Answer.model_validate({**identity(model), "predictions": outcome.answer})
 
 
+look_after_the_worker()
 Convoy.add_asgi_middleware(Front, engine=ENGINE)  # type: ignore[attr-defined]

@@ -52,7 +52,8 @@ class Settings(Record):
     largest batch. cache: where the measurement is kept; empty for nowhere.
     queue: pictures that may be uploading or waiting, however fast they go; the next one is refused with 429.
     max_wait: seconds that a picture may be expected to take without an X-Request-Timeout of its own.
-    timeout: seconds for an upload, and again for its answer.
+    timeout: seconds for an upload, and again for its answer. drain: seconds between SIGTERM, when the service stops
+    being ready, and the closing of its door.
     max_bytes, max_pixels: of one image. max_items: images in one request. max_request_bytes: of a request with
     several. upload_memory: of all the bodies that are held at the same time.
     formats: Pillow's names, comma separated; TIFF is left out by default because libtiff has by far the
@@ -67,6 +68,7 @@ class Settings(Record):
     queue: Count = 128
     max_wait: Annotated[float, Field(gt=0, le=25)] = 1
     timeout: Annotated[float, Field(gt=0, le=25)] = 20
+    drain: Annotated[float, Field(ge=0, le=25)] = 2
     max_bytes: Count = 10 * 1024 * 1024
     max_pixels: Count = 50_000_000
     max_items: Annotated[int, Field(ge=1, le=1024)] = 64
