@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from bundle.errors import (
     EmptyImage,
     MalformedImage,
+    TooCostly,
     TooManyBytes,
     TooManyPixels,
     UnreadableImage,
@@ -46,6 +47,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     TooManyItems: HTTPStatus(413),
     TooManyBytes: HTTPStatus(413),
     TooManyPixels: HTTPStatus(413),
+    TooCostly: HTTPStatus(413),
     UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UnreadableImage: HTTPStatus(422),
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
