@@ -27,6 +27,11 @@ class UploadTooLarge(RequestError):
         super().__init__(f"the body is larger than {limit} bytes: send a smaller image")
 
 
+class BodyEncoded(RequestError):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(f"a body in Content-Encoding {encoding[:40]!r} is not read here: send it as it is")
+
+
 class TooManyItems(RequestError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"more than {limit} images in one request: send several requests")

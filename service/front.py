@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bundle.errors import ConvoyError
 from service.engine import Engine
 from service.errors import MethodNotAllowed, NoSuchRoute, Overloaded
+from service.hugging_face import HuggingFaceRoutes
+from service.oip_routes import OipRoutes
 from service.problems import problem
 from service.routes import Routes
 
@@ -32,7 +34,7 @@ class Front:
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self.app = app
         self.engine = engine
-        self.routes = Routes(engine).table()
+        self.routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -17,6 +17,7 @@ from bundle.errors import (
     UnsupportedImage,
 )
 from service.errors import (
+    BodyEncoded,
     DeadlinePassed,
     InvalidParameter,
     MalformedRequest,
@@ -49,6 +50,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     TooManyPixels: HTTPStatus(413),
     TooCostly: HTTPStatus(413),
     UnsupportedImage: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    BodyEncoded: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UnreadableImage: HTTPStatus(422),
     Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
