@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bundle.errors import ConvoyError
 from service.admission import Admission, Pacer
 from service.catalogue import Catalogue, find_bundles
-from service.errors import DeadlinePassed, NotReady, Overloaded
+from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePassed
 from service.job import Job, Shape
 from service.metrics import Metrics
 from service.model import ServedModel
@@ -125,7 +125,7 @@ class Engine:
         if self._pool is None:
             raise NotReady(self._reason)
         self._loop = asyncio.get_running_loop()
-        jobs = [Job(source, patience.deadline(), patience.seconds, shape) for source in sources]
+        jobs = [Job(source, patience, shape) for source in sources]
         if len(jobs) > 1:
             size = sum(job.size for job in jobs)
             self.admission.check(model.pace, len(jobs), size, patience.left(), patience.max_wait)
@@ -162,7 +162,7 @@ class Engine:
 
     def _outcome(self, model: ServedModel, job: Job, result: object) -> Outcome:
         if isinstance(result, Exception):
-            if isinstance(result, DeadlinePassed):
+            if isinstance(result, (DeadlinePassed, OwnDeadlinePassed)):
                 self.metrics.shed.labels("expired").inc()
             return Outcome(None, result, job.seconds)
         if isinstance(result, BaseException):

@@ -42,6 +42,13 @@ class UploadTooSlow(RequestError):
         super().__init__(f"the body did not arrive within {seconds:g} s")
 
 
+class OwnDeadlinePassed(RequestError):
+    """The client's deadline, not the service's: what a client sends is no failure of the service."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within the request's own X-Request-Timeout of {seconds:g} s")
+
+
 class UnknownModel(RequestError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)

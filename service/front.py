@@ -10,7 +10,8 @@ import logging
 import time
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,13 +20,28 @@ from service.engine import Engine
 from service.errors import MethodNotAllowed, NoSuchRoute, Overloaded
 from service.hugging_face import HuggingFaceRoutes
 from service.oip_routes import OipRoutes
+from service.openapi import document
 from service.problems import problem
 from service.routes import Routes
 
 logger = logging.getLogger("convoy.service")
 
-PASSED_ON = ("/", "/docs.json", "/schema.json")
+PASSED_ON = {"/docs": "/", "/schema.json": "/schema.json"}
+"""Path here → path in BentoML's application: its Swagger page, and what its client asks for."""
+
 PASSED_ON_BELOW = "/static_content/"
+
+
+def answered(engine: Engine) -> list[Route]:
+    """Every route that is Convoy's own, with the document that describes them."""
+    routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table()]
+
+    async def docs(_: Request) -> Response:
+        """GET /docs.json: this document."""
+        return JSONResponse(document(routes))
+
+    routes.append(Route("/docs.json", docs, methods=["GET"]))
+    return routes
 
 
 class Front:
@@ -34,7 +50,7 @@ class Front:
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self.app = app
         self.engine = engine
-        self.routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table()]
+        self.routes = answered(engine)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -68,7 +84,8 @@ class Front:
 
     async def _dispatch(self, route: Route | None, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         if route is None and self._passed_on(scope["path"]):
-            await self.app(scope, receive, send)
+            path = str(PASSED_ON.get(scope["path"], scope["path"]))
+            await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
         elif route is None:
             raise NoSuchRoute(scope["path"])
         elif match == Match.PARTIAL:

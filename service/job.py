@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import DeadlinePassed
+from service.patience import Patience
 
 Shape = Callable[[NDArray[np.float32]], Any]
 """float32 [K] probabilities → the answer, made on a thread and not on the event loop."""
@@ -29,14 +29,14 @@ class Job:
     `give` and `fail` ends it.
     """
 
-    def __init__(self, source: bytes | NDArray[np.uint8], deadline: float, timeout: float, shape: Shape) -> None:
+    def __init__(self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape) -> None:
         self.source = source
         self.pixels: NDArray[np.uint8] = _NOT_YET
         self.seconds: dict[str, float] = {}
         self.last = 0.0
         self.size = len(source) if isinstance(source, bytes) else source.nbytes
-        self._deadline = deadline
-        self._timeout = timeout
+        self._deadline = patience.deadline()
+        self._patience = patience
         self._shape = shape
         self._left = time.perf_counter()
         self._abandoned = False
@@ -44,12 +44,12 @@ class Job:
         self._future: asyncio.Future[Any] = self._loop.create_future()
 
     async def answer(self) -> Any:
-        """The answer. Raises: DeadlinePassed, whatever `fail` was given."""
+        """The answer. Raises: DeadlinePassed or OwnDeadlinePassed, whatever `fail` was given."""
         try:
             async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
                 return await self._future
         except TimeoutError as error:
-            raise DeadlinePassed(self._timeout) from error
+            raise self._patience.passed() from error
 
     def abandon(self) -> None:
         """Nobody waits any more: out of every queue that it is still in."""
@@ -58,7 +58,7 @@ class Job:
     def wanted(self) -> bool:
         """False once nobody waits any more or the deadline has passed: such a job is not to be worked on."""
         if not self._abandoned and time.monotonic() > self._deadline:
-            self.fail(DeadlinePassed(self._timeout))
+            self.fail(self._patience.passed())
             self.abandon()
         return not self._abandoned
 

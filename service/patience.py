@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from service.errors import InvalidParameter
+from service.errors import DeadlinePassed, InvalidParameter, OwnDeadlinePassed
 from service.settings import Settings
 
 HEADER = "X-Request-Timeout"
@@ -30,6 +30,10 @@ class Patience:
     def left(self) -> float:
         """Seconds for what begins now."""
         return self.seconds if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def passed(self) -> DeadlinePassed | OwnDeadlinePassed:
+        """The error of a deadline that passed: the service's, or the client's own."""
+        return DeadlinePassed(self.seconds) if self._end is None else OwnDeadlinePassed(self.seconds)
 
     def deadline(self) -> float:
         """The same as a point of time.monotonic()."""

@@ -20,7 +20,7 @@ from service import plan_cache
 from service.batcher import Batcher
 from service.curve import Plan, measure
 from service.engine import Engine, Outcome
-from service.errors import DeadlinePassed
+from service.errors import OwnDeadlinePassed
 from service.job import Job
 from service.model import ServedModel
 from service.patience import Patience
@@ -128,7 +128,7 @@ def test_who_no_longer_waits_leaves_before_inference(tiny_bundle: Path, reason: 
             with pytest.raises(asyncio.CancelledError):
                 await leaving
         else:
-            assert isinstance((await leaving).error, DeadlinePassed)
+            assert isinstance((await leaving).error, OwnDeadlinePassed)
         held.release.set()
         assert (await first).error is None
         assert (await staying).error is None
@@ -148,8 +148,8 @@ def test_a_batch_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
             return super().run(batch)
 
     async def scenario() -> list[Any]:
-        until = time.monotonic() + 10
-        jobs = [Job(np.full((8, 8, 3), value, np.uint8), until, 10, np.argmax) for value in (0, 255, 7)]
+        patience = Patience("10", Settings(models=Path()))
+        jobs = [Job(np.full((8, 8, 3), value, np.uint8), patience, np.argmax) for value in (0, 255, 7)]
         for job in jobs:
             job.pixels = job.source  # type: ignore[assignment]
         ended: list[Job] = []

@@ -13,7 +13,7 @@ import pytest
 
 from bundle.errors import ConvoyError, ImageError
 from service.engine import Engine, Outcome
-from service.errors import DeadlinePassed, NotReady, Overloaded
+from service.errors import NotReady, Overloaded, OwnDeadlinePassed
 from service.model import ServedModel
 from service.patience import Patience
 from service.settings import Settings
@@ -202,7 +202,7 @@ def test_a_request_whose_deadline_passed_never_reaches_the_model(tiny_bundle: Pa
         running = asyncio.create_task(house.ask())
         await house.until_running()
         (late,) = await house.ask(seconds=0.05)
-        assert isinstance(late.error, DeadlinePassed)
+        assert isinstance(late.error, OwnDeadlinePassed)
         house.held.release.set()
         assert (await running)[0].error is None
         assert (await house.ask())[0].error is None

@@ -149,7 +149,7 @@ def test_other_paths_are_404(tiny_service: Served, path: str) -> None:
     assert problem_of(tiny_service.post(RED, path))[0] in (404, 405)
 
 
-@pytest.mark.parametrize("path", ["/", "/docs.json", "/schema.json", "/static_content/index.css"])
+@pytest.mark.parametrize("path", ["/docs", "/schema.json", "/static_content/index.css"])
 def test_bentomls_pages_are_passed_on(tiny_service: Served, path: str) -> None:
     assert tiny_service.get(path).text == "BentoML's own page"
 
