@@ -87,9 +87,9 @@ def decode(source: bytes | Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Image
     image = _open(data, limits)
     if image.width * image.height > limits.max_pixels:
         raise TooManyPixels(image.size, limits.max_pixels)
-    if (need := decode_bytes(image, data)) > MAX_DECODE_BYTES:
-        raise TooCostly(image.format, image.mode, image.size, need, MAX_DECODE_BYTES)
     try:
+        if (need := decode_bytes(image, data)) > MAX_DECODE_BYTES:
+            raise TooCostly(image.format, image.mode, image.size, need, MAX_DECODE_BYTES)
         if (size := draft_size(image.size)) is not None:
             image.draft(None, size)  # does nothing but for a JPEG
         image.load()
@@ -97,7 +97,7 @@ def decode(source: bytes | Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Image
         picture = _to_rgb(image) if _converts_whole(image) else in_strips(image, _to_rgb)
         del image  # or a rotated picture would be there three times
         return _upright(picture, orientation)
-    except UnreadableImage:
+    except (UnreadableImage, TooCostly):
         raise
     except _BOMBS as error:
         raise TooManyPixels(None, limits.max_pixels) from error

@@ -60,7 +60,7 @@ def _jpeg_coefficients(image: Image.Image, data: bytes) -> float:
     layers = getattr(image, "layer", [])
     if not layers or not (image.info.get("progressive") or _first_scan_components(data) < len(layers)):
         return 0.0
-    widest = max(layer[1] for layer in layers) * max(layer[2] for layer in layers)
+    widest = max(layer[1] for layer in layers) * max(layer[2] for layer in layers) or 1
     samples: int = sum(layer[1] * layer[2] for layer in layers)
     return _JPEG_COEFFICIENT_BYTES * samples / float(widest)
 

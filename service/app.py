@@ -56,7 +56,7 @@ class Convoy:
         model = ENGINE.models().find(None)
         data = [read_image_bytes(image, ENGINE.settings.limits) for image in images]
         patience = Patience(None, ENGINE.settings)
-        outcomes = await ENGINE.answer(model, data, classes(ENGINE, model, top_k), patience)
+        outcomes = await ENGINE.answer(model, data, classes(model, top_k), patience)
         return BatchAnswer.model_validate({**identity(model), "results": [result(outcome) for outcome in outcomes]})
 
     @bentoml.api
@@ -66,7 +66,7 @@ class Convoy:
         model = ENGINE.models().find(None)
         data = read_image_bytes(image, ENGINE.settings.limits)
         patience = Patience(None, ENGINE.settings)
-        (outcome,) = await ENGINE.answer(model, [data], classes(ENGINE, model, top_k), patience)
+        (outcome,) = await ENGINE.answer(model, [data], classes(model, top_k), patience)
         if outcome.error is not None:
             raise outcome.error
         return Answer.model_validate({**identity(model), "predictions": outcome.answer})

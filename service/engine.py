@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -16,11 +16,14 @@ from service.admission import Admission, Pacer
 from service.catalogue import Catalogue, find_bundles
 from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePassed
 from service.job import Job, Shape
+from service.keys import Keys
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.patience import Patience
 from service.runtime import Batch
 from service.settings import Settings, read_settings
+from service.shadow import cast_shadows
+from service.tracing import Tracer, tracer
 
 logger = logging.getLogger("convoy.service")
 
@@ -50,6 +53,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.admission = Admission(1, 1, 1)
         self.pacer = Pacer()
+        self.keys: Keys | None = None
+        self.tracer: Tracer | None = None
 
     @property
     def metrics(self) -> Metrics:
@@ -82,6 +87,8 @@ class Engine:
             pool.shutdown(wait=True, cancel_futures=True)
         for model in catalogue.all if catalogue else ():
             model.close()
+        if self.tracer is not None:
+            self.tracer.close()
 
     @property
     def draining(self) -> bool:
@@ -94,6 +101,21 @@ class Engine:
         if self._settings is None:
             raise NotReady(self._reason)
         return self._settings
+
+    def check_key(self, headers: Mapping[str, str]) -> None:
+        """Raises: Unauthorized, where keys are needed."""
+        if self.keys is not None:
+            self.keys.check(headers)
+
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Whose pages may ask; none before the settings were read."""
+        return self._settings.cors_origins if self._settings else ()
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether each request gets a line."""
+        return self._settings is None or self._settings.access_log == "on"
 
     def models(self) -> Catalogue[ServedModel]:
         """What is loaded, answering also while draining. Raises: NotReady with the reason."""
@@ -179,6 +201,10 @@ class Engine:
         self.metrics.pictures.set(self.admission.pictures)
         for model in self._catalogue.all if self._catalogue else ():
             self.metrics.depth.labels(model.name, model.version).set(model.depth)
+            report = model.drift.report() if model.drift else {}
+            for of in ("classes", "confidence"):
+                if report and report[of]["psi"] is not None:
+                    self.metrics.drift.labels(model.name, model.version, of).set(report[of]["psi"])
         return self.metrics.exposition()
 
     def _load(self, settings: Settings | None) -> None:
@@ -186,7 +212,11 @@ class Engine:
         try:
             self._settings = settings or read_settings()
             addresses = find_bundles(self._settings.models)
+            self.keys = Keys(self._settings.api_keys_file) if self._settings.api_keys_file else None
+            self.tracer = tracer()
             models = [ServedModel(address, self._settings, self.metrics, self._done) for address in addresses]
+            if self._settings.shadow:
+                cast_shadows(models, self._settings)
         except ConvoyError as error:
             self._fail(str(error))
             logger.error("not ready: %s", error)
@@ -208,6 +238,8 @@ class Engine:
             self._catalogue = Catalogue(models)
         for model in models:
             self._announce(model)
+            if model.shadow is not None:
+                model.shadow.start(self.metrics)
         self.metrics.ready.set(1)
         logger.info("ready: %d bundle(s) in %.2f s", len(models), seconds)
 

@@ -65,6 +65,13 @@ class ModelNotNamed(RequestError):
         super().__init__(f"several models are loaded: choose one with the parameter model: {', '.join(sorted(known))}")
 
 
+class NoReference(RequestError):
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            f"{name} {version} has no reference distribution to compare with: export it from an evaluated checkpoint"
+        )
+
+
 class NoSuchRoute(RequestError):
     def __init__(self, path: str) -> None:
         super().__init__(f"no route {path[:80]!r} here: see GET / for the routes")
@@ -74,6 +81,11 @@ class MethodNotAllowed(RequestError):
     def __init__(self, method: str, path: str, allowed: str) -> None:
         super().__init__(f"{path[:80]} does not take {method[:20]}: use {allowed}")
         self.allowed = allowed
+
+
+class Unauthorized(RequestError):
+    def __init__(self) -> None:
+        super().__init__("an API key is needed: send it as X-API-Key, or as Authorization: Bearer KEY")
 
 
 class NotReady(ConvoyError):

@@ -54,11 +54,12 @@ class HuggingFaceRoutes:
         async with intake(self.engine, request, model, patience, limit):
             body = await read_body(request, limit)
         image, k = _from_json(body) if as_json else (body, DEFAULT_TOP_K)
-        work = self.engine.answer(model, [image], classes(self.engine, model, k), patience)
+        work = self.engine.answer(model, [image], classes(model, k), patience)
         (outcome,) = await unless_left(request, work)
+        headers = timing(request, model, [outcome])
         if outcome.error is not None:
             raise outcome.error
-        return JSONResponse([_pair(item) for item in _items(outcome.answer)], headers=timing([outcome]))
+        return JSONResponse([_pair(item) for item in _items(outcome.answer)], headers=headers)
 
 
 def _from_json(body: bytes) -> tuple[bytes, int]:

@@ -32,6 +32,7 @@ class Job:
     def __init__(self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape) -> None:
         self.source = source
         self.pixels: NDArray[np.uint8] = _NOT_YET
+        self.probabilities: NDArray[np.float32] | None = None
         self.seconds: dict[str, float] = {}
         self.last = 0.0
         self.size = len(source) if isinstance(source, bytes) else source.nbytes
@@ -71,6 +72,7 @@ class Job:
 
     def give(self, probabilities: NDArray[np.float32]) -> None:
         """End with the answer made of float32 [K]; from any thread."""
+        self.probabilities = probabilities
         try:
             result = self._shape(probabilities)
         except Exception as error:

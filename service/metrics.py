@@ -45,6 +45,18 @@ class Metrics:
             ("model", "version", "label"),
             registry=registry,
         )
+        self.shadow = Counter(
+            "convoy_shadow_total",
+            "Pictures that a shadow saw too: agreed, differed, failed or dropped.",
+            ("model", "target", "result"),
+            registry=registry,
+        )
+        self.drift = self._gauge(
+            "convoy_drift_psi",
+            "Population stability index of the last pictures against the bundle's reference; of classes or confidence.",
+            "livemax",
+            ("model", "version", "of"),
+        )
         self.in_progress = self._gauge("convoy_requests_in_progress", "Requests being answered.", "livesum")
         self.pictures = self._gauge("convoy_pictures_pending", "Pictures uploading, waiting or running.", "livesum")
         self.depth = self._gauge(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bundle.folder import Folder, open_bundle
 from bundle.golden import check_golden
@@ -18,11 +19,13 @@ from service import plan_cache, runtime
 from service.batcher import Batcher
 from service.catalogue import Address
 from service.curve import Plan, Point, measure, throughput
+from service.drift import Drift
 from service.errors import VersionDiffers
 from service.job import Job
 from service.metrics import Metrics
 from service.pace import Pace
 from service.settings import Settings
+from service.shadow import Shadow
 
 Done = Callable[["ServedModel", Job], None]
 """Called once for every job, from any thread, when nothing will be done for it any more."""
@@ -49,6 +52,8 @@ class ServedModel:
         if self.plan.threads != 1:
             self.runtime = runtime.load_runtime(self.bundle, self.artefact, self.plan.threads)
         self.golden_difference = check_golden(self.bundle, self.artefact, self.runtime.run)
+        self.drift = self._drift()
+        self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
         self._learn()
         self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran)
@@ -84,6 +89,8 @@ class ServedModel:
     def close(self) -> None:
         """Answer what is with the batcher and end its threads."""
         self._batcher.close()
+        if self.shadow is not None:
+            self.shadow.close()
 
     @property
     def depth(self) -> int:
@@ -106,9 +113,28 @@ class ServedModel:
         job.mark("preprocess")
 
     def _ended(self, job: Job) -> None:
-        if "infer" in job.seconds:
-            self.pace.add(job.seconds)
+        if job.probabilities is not None:
+            self._learn_from(job, job.probabilities)
         self._done(self, job)
+
+    def _learn_from(self, job: Job, probabilities: NDArray[np.float32]) -> None:
+        """What every answered picture tells: the pace, the classes, the drift, and the shadow."""
+        self.pace.add(job.seconds)
+        index = int(probabilities.argmax())
+        label = self.bundle.manifest.labels[index]
+        self.metrics.predicted(self.name, self.version, label)
+        if self.drift is not None:
+            self.drift.add(index, float(probabilities[index]))
+        if self.shadow is not None:
+            self.shadow.offer(job, label)
+
+    def _drift(self) -> Drift | None:
+        """None for a bundle without a reference."""
+        manifest = self.bundle.manifest
+        if manifest.reference_distribution is None:
+            return None
+        size = manifest.metrics.n if manifest.metrics else self.settings.drift_window
+        return Drift(manifest.reference_distribution, size, self.settings.drift_window)
 
     def _ran(self, size: int, seconds: float) -> None:
         self.pace.add_batch(size, seconds)

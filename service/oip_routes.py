@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bundle.scores import top_k
 from service import oip
 from service.departure import unless_left
 from service.engine import Engine
@@ -83,14 +82,14 @@ class OipRoutes:
         # On a thread: a megabyte of numbers in JSON takes longer than the event loop has.
         call = await asyncio.to_thread(oip.parse, body, json_length, model.input_shape, settings.max_items)
         del body
-        work = self.engine.answer(model, call.sources, _shape(self.engine, model, call), patience)
+        work = self.engine.answer(model, call.sources, _shape(model, call), patience)
         outcomes = await unless_left(request, work)
         for outcome in outcomes:
             # The protocol has no answer for a part of a batch.
             if outcome.error is not None:
                 raise outcome.error
         answer, head = oip.respond(call, model.name, model.version, [outcome.answer for outcome in outcomes])
-        headers = timing(outcomes) | ({} if head is None else {JSON_LENGTH: str(head)})
+        headers = timing(request, model, outcomes) | ({} if head is None else {JSON_LENGTH: str(head)})
         return Response(answer, 200, headers, "application/json" if head is None else "application/octet-stream")
 
 
@@ -103,11 +102,10 @@ def _json_length(request: Request) -> int | None:
     return int(text)
 
 
-def _shape(engine: Engine, model: ServedModel, call: oip.Call) -> Any:
+def _shape(model: ServedModel, call: oip.Call) -> Any:
     labels = model.bundle.manifest.labels
 
     def shape(probabilities: NDArray[np.float32]) -> Any:
-        engine.metrics.predicted(model.name, model.version, top_k(probabilities, labels, 1)[0].label)
         return oip.classified(probabilities, labels, call.classes) if call.classes else probabilities
 
     return shape

@@ -23,11 +23,13 @@ from service.errors import (
     MalformedRequest,
     MethodNotAllowed,
     ModelNotNamed,
+    NoReference,
     NoSuchRoute,
     NotReady,
     Overloaded,
     OwnDeadlinePassed,
     TooManyItems,
+    Unauthorized,
     UnknownModel,
     UnknownVersion,
     UploadTooLarge,
@@ -40,9 +42,11 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     ModelNotNamed: HTTPStatus.BAD_REQUEST,
     EmptyImage: HTTPStatus.BAD_REQUEST,
     MalformedImage: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
     UnknownModel: HTTPStatus.NOT_FOUND,
     UnknownVersion: HTTPStatus.NOT_FOUND,
     NoSuchRoute: HTTPStatus.NOT_FOUND,
+    NoReference: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     UploadTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     OwnDeadlinePassed: HTTPStatus.REQUEST_TIMEOUT,
@@ -87,6 +91,9 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"Retry-After": str(NOT_READY_RETRY_SECONDS)}
     if isinstance(error, Overloaded):
         return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unauthorized):
+        # A browser asks its user for a name and a password, and the page's own requests carry them.
+        return {"WWW-Authenticate": 'Basic realm="convoy: any name, the key as password", Bearer'}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": error.allowed}
     if isinstance(error, (UploadTooLarge, UploadTooSlow)):

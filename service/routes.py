@@ -15,9 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bundle.scores import top_k
+from service.access import note
 from service.departure import unless_left
 from service.engine import Engine, Outcome
-from service.errors import InvalidParameter, UploadTooSlow
+from service.errors import InvalidParameter, NoReference, UploadTooSlow
 from service.model import ServedModel
 from service.patience import HEADER, Patience
 from service.problems import problem_body
@@ -40,8 +41,10 @@ class Routes:
             Route("/predict_batch", self.predict_batch, methods=["POST"]),
             Route("/models", self.models, methods=["GET"]),
             Route("/models/{name}", self.model, methods=["GET"]),
+            Route("/models/{name}/drift", self.drift, methods=["GET"]),
             Route("/models/{name}/predict", self.predict, methods=["POST"]),
             Route("/models/{name}/versions/{version}", self.model, methods=["GET"]),
+            Route("/models/{name}/versions/{version}/drift", self.drift, methods=["GET"]),
             Route("/models/{name}/versions/{version}/predict", self.predict, methods=["POST"]),
             Route("/livez", self.live, methods=["GET"]),
             Route("/healthz", self.live, methods=["GET"]),
@@ -58,11 +61,12 @@ class Routes:
         async with intake(self.engine, request, model, patience, limit):
             image, field = await read_upload(request, limit)
         k = k or checked_top_k(field) or DEFAULT_TOP_K
-        work = self.engine.answer(model, [image], classes(self.engine, model, k), patience)
+        work = self.engine.answer(model, [image], classes(model, k), patience)
         (outcome,) = await unless_left(request, work)
+        headers = timing(request, model, [outcome])
         if outcome.error is not None:
             raise outcome.error
-        return JSONResponse({**identity(model), "predictions": outcome.answer}, headers=timing([outcome]))
+        return JSONResponse({**identity(model), "predictions": outcome.answer}, headers=headers)
 
     async def predict_batch(self, request: Request) -> Response:
         """POST /predict_batch: multipart fields `images`; one result or problem per picture, in order."""
@@ -74,10 +78,10 @@ class Routes:
                 request, settings.max_bytes, settings.max_items, settings.max_request_bytes
             )
         k = k or checked_top_k(field) or DEFAULT_TOP_K
-        work = self.engine.answer(model, images, classes(self.engine, model, k), patience)
+        work = self.engine.answer(model, images, classes(model, k), patience)
         outcomes = await unless_left(request, work)
         results = [result(outcome) for outcome in outcomes]
-        return JSONResponse({**identity(model), "results": results}, headers=timing(outcomes))
+        return JSONResponse({**identity(model), "results": results}, headers=timing(request, model, outcomes))
 
     async def models(self, _: Request) -> Response:
         """GET /models: what is loaded."""
@@ -89,6 +93,13 @@ class Routes:
         model = find_model(self.engine, request)
         versions = [other.version for other in self.engine.models().versions(model.name)]
         return JSONResponse({**model.describe(), "versions": versions})
+
+    async def drift(self, request: Request) -> Response:
+        """GET /models/{name}/drift: the latest traffic against the pictures of the evaluation."""
+        model = find_model(self.engine, request)
+        if model.drift is None:
+            raise NoReference(model.name, model.version)
+        return JSONResponse({**identity(model), **model.drift.report()})
 
     async def live(self, _: Request) -> Response:
         """GET /livez: the process answers."""
@@ -125,13 +136,11 @@ async def intake(
             raise UploadTooSlow(patience.seconds) from error
 
 
-def classes(engine: Engine, model: ServedModel, k: int) -> Callable[[NDArray[np.float32]], list[dict[str, Any]]]:
-    """Makes the k most probable classes of float32 [K], and counts the first."""
+def classes(model: ServedModel, k: int) -> Callable[[NDArray[np.float32]], list[dict[str, Any]]]:
+    """Makes the k most probable classes of float32 [K]."""
 
     def shape(probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
-        answers = top_k(probabilities, model.bundle.manifest.labels, k)
-        engine.metrics.predicted(model.name, model.version, answers[0].label)
-        return [answer.as_dict() for answer in answers]
+        return [answer.as_dict() for answer in top_k(probabilities, model.bundle.manifest.labels, k)]
 
     return shape
 
@@ -148,10 +157,11 @@ def result(outcome: Outcome) -> dict[str, Any]:
     return {"problem": problem_body(outcome.error)}
 
 
-def timing(outcomes: list[Outcome]) -> dict[str, str]:
-    """The Server-Timing header (W3C): milliseconds by stage, of the slowest picture for each stage."""
+def timing(request: Request, model: ServedModel, outcomes: list[Outcome]) -> dict[str, str]:
+    """The Server-Timing header (W3C): milliseconds by stage, of the slowest picture for each; noted for the log too."""
     stages = dict.fromkeys(stage for outcome in outcomes for stage in outcome.seconds)
     slowest = {stage: max(outcome.seconds.get(stage, 0.0) for outcome in outcomes) for stage in stages}
+    note(request, identity(model), slowest)
     value = ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in slowest.items())
     return {"Server-Timing": value} if value else {}
 

@@ -20,7 +20,7 @@ PREFIX = "CONVOY_"
 PACKED_BUNDLE = Path(__file__).resolve().parent.parent / "model"
 """Where `convoy package` puts the bundle beside the service's code."""
 
-LISTS = ("formats",)
+LISTS = ("formats", "cors_origins")
 FOREIGN = {"CONVOY_TEST_DATA", "CONVOY_DATASETS"}
 """Variables of other rooms that lie near a setting's name."""
 
@@ -58,6 +58,9 @@ class Settings(Record):
     several. upload_memory: of all the bodies that are held at the same time.
     formats: Pillow's names, comma separated; TIFF is left out by default because libtiff has by far the
     longest list of holes and no camera or browser sends it.
+    drift_window: pictures that drift is measured over. shadow: another target, or another bundle's folder, that sees
+    `shadow_share` of the traffic in the background. access_log: one JSON line per request. api_keys_file: keys, one a
+    line, of which every request but those for health must bring one. cors_origins: where pages of others may come from.
     """
 
     models: Path
@@ -75,6 +78,12 @@ class Settings(Record):
     max_request_bytes: Count = 32 * 1024 * 1024
     upload_memory: Count = 128 * 1024 * 1024
     formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+    drift_window: Annotated[int, Field(ge=100, le=1_000_000)] = 1000
+    shadow: str = ""
+    shadow_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    access_log: Literal["on", "off"] = "on"
+    api_keys_file: Path | None = None
+    cors_origins: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
