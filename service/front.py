@@ -22,6 +22,7 @@ from service.errors import MethodNotAllowed, NoSuchRoute, Overloaded
 from service.hugging_face import HuggingFaceRoutes
 from service.oip_routes import OipRoutes
 from service.openapi import document
+from service.page import page_routes
 from service.problems import problem
 from service.routes import Routes
 
@@ -38,7 +39,7 @@ OPEN = {"/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 def answered(engine: Engine) -> list[Route]:
     """Every route that is Convoy's own, with the document that describes them."""
-    routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table()]
+    routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table(), *page_routes()]
 
     async def docs(_: Request) -> Response:
         """GET /docs.json: this document."""

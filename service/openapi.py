@@ -53,7 +53,6 @@ _INFER_ANSWER = {**_json({"type": "object", "required": ["outputs"]}), "applicat
 _OBJECT = _json({"type": "object"})
 _SCORES = _json({"type": "array", "items": _ref(LabelScore)})
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
-_HTML = {"text/html": {"schema": {"type": "string"}}}
 
 _BODIES: dict[str, Json] = {"predict": _IMAGE_BODY, "predict_batch": _BATCH_BODY, "infer": _INFER_BODY}
 _BODIES["classify"] = _HF_BODY
@@ -80,6 +79,8 @@ def document(routes: list[Route]) -> Json:
     """OpenAPI 3.1 of the routes; every handler's first line of documentation is its summary."""
     paths: dict[str, Json] = {}
     for route in routes:
+        if not route.include_in_schema:
+            continue  # the page's own files
         for method in sorted((route.methods or set()) - {"HEAD"}):
             paths.setdefault(route.path, {})[method.lower()] = _operation(route, method)
     _, schemas = models_json_schema(
