@@ -1,6 +1,7 @@
 """A bundle at work: bytes or a path in, labelled answers out. Opt-in: needs onnxruntime.
 
-`convoy predict` and the service both answer through this class, so they cannot answer differently.
+`convoy predict` answers through this class. The service takes the same steps, decode, preprocess, run and top_k, on
+its own threads.
 """
 
 from __future__ import annotations

@@ -42,6 +42,16 @@ class TooManyPixels(ImageError):
         super().__init__(f"the image {claim}, the limit is {limit} pixels: send a smaller picture")
 
 
+class TooCostly(ImageError):
+    """Its form needs far more memory than its pixels."""
+
+    def __init__(self, form: str | None, mode: str, size: tuple[int, int], need: int, limit: int) -> None:
+        super().__init__(
+            f"a {form} of {size[0]}x{size[1]} pixels ({mode}) takes about {need / 1e6:.0f} MB to decode, the limit is "
+            f"{limit / 1e6:.0f} MB: send a smaller picture, or a JPEG"
+        )
+
+
 class UnsupportedImage(ImageError):
     def __init__(self, formats: Iterable[str]) -> None:
         super().__init__(f"not an image of a type that is read here: expected one of {', '.join(formats)}")

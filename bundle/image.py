@@ -16,11 +16,13 @@ from PIL import Image, UnidentifiedImageError
 from bundle.errors import (
     EmptyImage,
     MalformedImage,
+    TooCostly,
     TooManyBytes,
     TooManyPixels,
     UnreadableImage,
     UnsupportedImage,
 )
+from bundle.large import LARGE_PIXELS, MAX_DECODE_BYTES, STRIP_PIXELS, decode_bytes, draft_size, in_strips
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """What can be read. Not EPS (Pillow would start Ghostscript), not the rare formats nobody fuzzes."""
@@ -73,7 +75,8 @@ def read_image_bytes(path: Path, limits: DecodeLimits = DEFAULT_LIMITS) -> bytes
 def decode(source: bytes | Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Decode the first frame to an upright RGB image: EXIF orientation applied, alpha composited on white.
 
-    Raises: EmptyImage, TooManyBytes, TooManyPixels, UnsupportedImage, MalformedImage, UnreadableImage;
+    Beyond `bundle.large.LARGE_PIXELS` it is also averaged down, and no picture takes more than MAX_DECODE_BYTES.
+    Raises: EmptyImage, TooManyBytes, TooManyPixels, TooCostly, UnsupportedImage, MalformedImage, UnreadableImage;
     OSError when `source` is a path that cannot be opened.
     """
     data = read_image_bytes(source, limits) if isinstance(source, Path) else source
@@ -85,9 +88,16 @@ def decode(source: bytes | Path, limits: DecodeLimits = DEFAULT_LIMITS) -> Image
     if image.width * image.height > limits.max_pixels:
         raise TooManyPixels(image.size, limits.max_pixels)
     try:
+        if (need := decode_bytes(image, data)) > MAX_DECODE_BYTES:
+            raise TooCostly(image.format, image.mode, image.size, need, MAX_DECODE_BYTES)
+        if (size := draft_size(image.size)) is not None:
+            image.draft(None, size)  # does nothing but for a JPEG
         image.load()
-        return _upright(_to_rgb(image), _orientation(image))
-    except UnreadableImage:
+        orientation = _orientation(image)  # a TIFF is upright only now, a PNG may say it behind its pixels
+        picture = _to_rgb(image) if _converts_whole(image) else in_strips(image, _to_rgb)
+        del image  # or a rotated picture would be there three times
+        return _upright(picture, orientation)
+    except (UnreadableImage, TooCostly):
         raise
     except _BOMBS as error:
         raise TooManyPixels(None, limits.max_pixels) from error
@@ -110,6 +120,14 @@ def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
 def _reason(error: Exception) -> str:
     """One short line: Pillow's own words, without the address of a buffer or a line break."""
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _converts_whole(image: Image.Image) -> bool:
+    """Small, or nothing to convert: strips would only cost time."""
+    pixels = image.width * image.height
+    return pixels <= STRIP_PIXELS or (
+        image.mode == "RGB" and pixels <= LARGE_PIXELS and not image.has_transparency_data
+    )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Loads the bundle, says whether it is ready, and works requests off on a few threads. Knows no HTTP."""
+"""Loads the bundles, says whether they are ready, and works pictures off on a few threads. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -6,43 +6,55 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from bundle.errors import ConvoyError
-from service.errors import DeadlinePassed, NotReady, Overloaded, UnknownModel, UnknownVersion
+from service.admission import Admission, Pacer
+from service.catalogue import Catalogue, find_bundles
+from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePassed
+from service.job import Job, Shape
+from service.keys import Keys
 from service.metrics import Metrics
 from service.model import ServedModel
+from service.patience import Patience
+from service.runtime import Batch
 from service.settings import Settings, read_settings
+from service.shadow import cast_shadows
+from service.tracing import Tracer, tracer
 
 logger = logging.getLogger("convoy.service")
 
 
-def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None], _: Future[Any]) -> None:
-    """Run `call` on the loop, from whichever thread; after the loop's end there is nothing left to count."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(call)
+class Outcome(NamedTuple):
+    """What became of one picture: the shaped answer or the error, and the seconds by stage."""
+
+    answer: object
+    error: Exception | None
+    seconds: dict[str, float]
 
 
 class Engine:
-    """The state behind the routes: starting → ready, or failed with a reason; then stopped.
+    """The state behind the routes: starting → ready, or failed with a reason; then draining; then stopped.
 
     Loading runs on a thread of its own, so that /livez and /readyz answer from the first moment.
     """
 
     def __init__(self) -> None:
         self._reason = "not started"
-        self._model: ServedModel | None = None
+        self._catalogue: Catalogue[ServedModel] | None = None
         self._settings: Settings | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._stopped = False
-        self._uploads = 0
-        self._pending = 0
+        self._draining = self._stopped = False
         self._metrics: Metrics | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.admission = Admission(1, 1, 1)
+        self.pacer = Pacer()
+        self.keys: Keys | None = None
+        self.tracer: Tracer | None = None
 
     @property
     def metrics(self) -> Metrics:
@@ -53,21 +65,35 @@ class Engine:
 
     def start(self, settings: Settings | None = None) -> threading.Thread:
         """Begin to load; read the settings from the environment unless given. Returns the loading thread."""
-        self._reason = "the bundle is being loaded and checked"
+        self._reason = "the bundles are being loaded and checked"
         thread = threading.Thread(target=self._load, args=(settings,), name="convoy-load", daemon=True)
         thread.start()
         return thread
 
+    def drain(self) -> None:
+        """Not ready any more, so that nobody sends new requests; whoever still does is answered."""
+        self._draining = True
+        self.metrics.ready.set(0)
+
     def stop(self) -> None:
         """Refuse new requests, let the running ones finish, and refuse those that wait."""
         with self._lock:
-            self._stopped = True
+            self._draining = self._stopped = True
             self._reason = "shutting down"
-            self._model = None
+            catalogue, self._catalogue = self._catalogue, None
             pool = self._pool
         self.metrics.ready.set(0)
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
+        for model in catalogue.all if catalogue else ():
+            model.close()
+        if self.tracer is not None:
+            self.tracer.close()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the end has begun."""
+        return self._draining
 
     @property
     def settings(self) -> Settings:
@@ -76,100 +102,160 @@ class Engine:
             raise NotReady(self._reason)
         return self._settings
 
-    def ready(self) -> ServedModel:
-        """The model. Raises: NotReady with the reason."""
-        if self._model is None:
-            raise NotReady(self._reason)
-        return self._model
+    def check_key(self, headers: Mapping[str, str]) -> None:
+        """Raises: Unauthorized, where keys are needed."""
+        if self.keys is not None:
+            self.keys.check(headers)
 
-    def find(self, name: str | None, version: str | None = None) -> ServedModel:
-        """The model called `name`, or the only one. Raises: NotReady, UnknownModel, UnknownVersion."""
-        model = self.ready()
-        if name is not None and name != model.name:
-            raise UnknownModel(name, [model.name])
-        if version is not None and version != model.version:
-            raise UnknownVersion(model.name, version, [model.version])
-        return model
+    @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Whose pages may ask; none before the settings were read."""
+        return self._settings.cors_origins if self._settings else ()
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether each request gets a line."""
+        return self._settings is None or self._settings.access_log == "on"
+
+    def models(self) -> Catalogue[ServedModel]:
+        """What is loaded, answering also while draining. Raises: NotReady with the reason."""
+        if self._catalogue is None:
+            raise NotReady(self._reason)
+        return self._catalogue
+
+    def ready(self) -> Catalogue[ServedModel]:
+        """What is loaded, unless the end has begun. Raises: NotReady with the reason."""
+        catalogue = self.models()
+        if self._draining:
+            raise NotReady("draining: the service is about to stop")
+        return catalogue
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Hold a place while an upload is read. Raises: Overloaded, before anything of the body was read.
-
-        Uploads, waiting and running requests share the places, so memory is bounded by places x max_bytes.
-        """
-        places = self.settings.queue + self.settings.threads
-        if self._uploads + self._pending >= places:
-            raise Overloaded(self._uploads + self._pending)
-        self._uploads += 1
-        try:
+    def admitted(self, model: ServedModel, patience: Patience, size: int) -> Iterator[None]:
+        """Hold a place while a body of `size` bytes is read. Raises: Overloaded, before anything of it was read."""
+        self.admission.check(model.pace, 1, size, patience.left(), patience.max_wait)
+        with self.admission.held(model.pace, 1, size):
             yield
-        finally:
-            self._uploads -= 1
 
-    async def classify(self, model: ServedModel, data: bytes, k: int, deadline: float) -> dict[str, Any]:
-        """The model's answer by `deadline` (time.monotonic), for a request that was admitted.
+    async def answer(
+        self, model: ServedModel, sources: Sequence[bytes | Batch], shape: Shape, patience: Patience
+    ) -> list[Outcome]:
+        """One outcome per picture (encoded bytes, or a uint8 [H, W, 3] tensor), in order, once all have one.
 
-        Raises: ImageError, DeadlinePassed, NotReady.
+        The pictures share nothing but the batch they may meet in. Raises: Overloaded, NotReady.
         """
         if self._pool is None:
             raise NotReady(self._reason)
+        self._loop = asyncio.get_running_loop()
+        jobs = [Job(source, patience, shape) for source in sources]
+        if len(jobs) > 1:
+            size = sum(job.size for job in jobs)
+            self.admission.check(model.pace, len(jobs), size, patience.left(), patience.max_wait)
+        for job in jobs:
+            self._submit(model, job)
         try:
-            work = self._pool.submit(self._work, model, data, k, time.perf_counter(), deadline)
-        except RuntimeError as error:  # the pool was shut down between the check and now
-            raise NotReady(self._reason) from error
-        # Counted until the thread is free again, not until the client stops waiting.
-        self._pending += 1
-        work.add_done_callback(partial(_soon, asyncio.get_running_loop(), self._done))
+            results = await asyncio.gather(*(job.answer() for job in jobs), return_exceptions=True)
+        finally:
+            for job in jobs:
+                job.abandon()
+        return [self._outcome(model, job, result) for job, result in zip(jobs, results, strict=True)]
+
+    def _submit(self, model: ServedModel, job: Job) -> None:
+        self.admission.take(model.pace, 1, job.size)
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                # Cancelled or timed out, it takes what has not begun out of the queue with it.
-                return await asyncio.wrap_future(work)
-        except TimeoutError as error:
-            raise DeadlinePassed(self.settings.timeout) from error
-        except asyncio.CancelledError as error:
-            if self._stopped and work.cancelled():
-                raise NotReady(self._reason) from error
-            raise
+            assert self._pool is not None
+            future = self._pool.submit(model.work, job)
+        except RuntimeError:  # the pool was shut down between the check and now
+            job.fail(NotReady(self._reason))
+            self._done(model, job)
+            return
+        # Only a stop cancels what the pool has not begun.
+        future.add_done_callback(lambda done: self._refuse(model, job) if done.cancelled() else None)
 
-    def _done(self) -> None:
-        self._pending -= 1
+    def _refuse(self, model: ServedModel, job: Job) -> None:
+        job.fail(NotReady(self._reason))
+        self._done(model, job)
 
-    def _work(self, model: ServedModel, data: bytes, k: int, queued: float, deadline: float) -> dict[str, Any]:
-        self.metrics.observe_stage("queue", time.perf_counter() - queued)
-        if time.monotonic() > deadline:
-            raise DeadlinePassed(self.settings.timeout)
-        return model.classify(data, k, self.metrics.observe_stage)
+    def _done(self, model: ServedModel, job: Job) -> None:
+        """Counted until the threads are done with it, not until the client stops waiting. From any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # after the loop's end there is nothing left to count
+                self._loop.call_soon_threadsafe(self.admission.give_back, model.pace, 1, job.size)
+
+    def _outcome(self, model: ServedModel, job: Job, result: object) -> Outcome:
+        if isinstance(result, Exception):
+            if isinstance(result, (DeadlinePassed, OwnDeadlinePassed)):
+                self.metrics.shed.labels("expired").inc()
+            return Outcome(None, result, job.seconds)
+        if isinstance(result, BaseException):
+            raise result
+        self.metrics.observe_stages(model.name, job.seconds)
+        return Outcome(result, None, job.seconds)
+
+    def shed(self, error: Overloaded) -> None:
+        """Count a refusal."""
+        self.metrics.shed.labels(error.reason).inc()
+
+    def exposition(self) -> bytes:
+        """The metrics as text, with the gauges as they are now."""
+        self.metrics.pictures.set(self.admission.pictures)
+        for model in self._catalogue.all if self._catalogue else ():
+            self.metrics.depth.labels(model.name, model.version).set(model.depth)
+            report = model.drift.report() if model.drift else {}
+            for of in ("classes", "confidence"):
+                if report and report[of]["psi"] is not None:
+                    self.metrics.drift.labels(model.name, model.version, of).set(report[of]["psi"])
+        return self.metrics.exposition()
 
     def _load(self, settings: Settings | None) -> None:
         started = time.perf_counter()
         try:
             self._settings = settings or read_settings()
-            model = ServedModel(self._settings.bundle, self._settings.artefact, self._settings.limits)
+            addresses = find_bundles(self._settings.models)
+            self.keys = Keys(self._settings.api_keys_file) if self._settings.api_keys_file else None
+            self.tracer = tracer()
+            models = [ServedModel(address, self._settings, self.metrics, self._done) for address in addresses]
+            if self._settings.shadow:
+                cast_shadows(models, self._settings)
         except ConvoyError as error:
             self._fail(str(error))
             logger.error("not ready: %s", error)
         except Exception:
             # Never half ready and never silent: whatever it was, /readyz says that it failed.
-            self._fail("the bundle could not be loaded: see the log")
+            self._fail("the bundles could not be loaded: see the log")
             logger.exception("not ready")
         else:
-            self._publish(model, self._settings, time.perf_counter() - started)
+            self._publish(models, self._settings, time.perf_counter() - started)
 
-    def _publish(self, model: ServedModel, settings: Settings, seconds: float) -> None:
+    def _publish(self, models: list[ServedModel], settings: Settings, seconds: float) -> None:
         """Ready, unless it was stopped in the meantime."""
         with self._lock:
             if self._stopped:
                 return
+            self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
+            self.admission.paces = [model.pace for model in models]
             self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="convoy")
-            self._model = model
-        self.metrics.loaded(model)
+            self._catalogue = Catalogue(models)
+        for model in models:
+            self._announce(model)
+            if model.shadow is not None:
+                model.shadow.start(self.metrics)
+        self.metrics.ready.set(1)
+        logger.info("ready: %d bundle(s) in %.2f s", len(models), seconds)
+
+    def _announce(self, model: ServedModel) -> None:
+        architecture, runtime = model.bundle.manifest.architecture.name, str(model.runtime.describe()["runtime"])
+        labels = (model.name, model.version, model.bundle.id, architecture, model.artefact.target, runtime)
+        self.metrics.build.labels(*labels).set(1)
         logger.info(
-            "ready: %s %s (%s), golden answers within %.1e, in %.2f s",
+            "loaded: %s %s (%s, %s), golden answers within %.1e, batches of up to %d on %d lane(s)",
             model.name,
             model.version,
             model.bundle.id[:12],
+            model.artefact.target,
             model.golden_difference,
-            seconds,
+            model.plan.cap,
+            model.plan.lanes,
         )
 
     def _fail(self, reason: str) -> None:

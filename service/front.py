@@ -7,22 +7,46 @@ and read bodies of any size (docs/serve.md); its page, its OpenAPI document and 
 from __future__ import annotations
 
 import logging
-import time
 
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bundle.errors import ConvoyError
+from service.access import Passage
 from service.engine import Engine
-from service.errors import MethodNotAllowed, NoSuchRoute
+from service.errors import MethodNotAllowed, NoSuchRoute, Overloaded
+from service.hugging_face import HuggingFaceRoutes
+from service.oip_routes import OipRoutes
+from service.openapi import document
+from service.page import page_routes
 from service.problems import problem
 from service.routes import Routes
 
 logger = logging.getLogger("convoy.service")
 
-PASSED_ON = ("/", "/docs.json", "/schema.json")
+PASSED_ON = {"/docs": "/", "/schema.json": "/schema.json"}
+"""Path here → path in BentoML's application: its Swagger page, and what its client asks for."""
+
 PASSED_ON_BELOW = "/static_content/"
+
+OPEN = {"/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+"""What a platform asks without a key."""
+
+
+def answered(engine: Engine) -> list[Route]:
+    """Every route that is Convoy's own, with the document that describes them."""
+    routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table(), *page_routes()]
+
+    async def docs(_: Request) -> Response:
+        """GET /docs.json: this document."""
+        return JSONResponse(document(routes))
+
+    routes.append(Route("/docs.json", docs, methods=["GET"]))
+    return routes
 
 
 class Front:
@@ -31,29 +55,36 @@ class Front:
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self.app = app
         self.engine = engine
-        self.routes = Routes(engine).table()
+        self.routes = answered(engine)
+        self._cors: CORSMiddleware | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] != "http":
             await self.app(scope, receive, send)
+        elif (origins := self.engine.cors_origins) and self._cors is None:
+            headers = ["Content-Type", "X-API-Key", "Authorization", "X-Request-Timeout"]
+            self._cors = CORSMiddleware(self._http, allow_origins=origins, allow_methods=["*"], allow_headers=headers)
+            await self._cors(scope, receive, send)
         else:
-            await self._http(scope, receive, send)
+            await (self._cors or self._http)(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passage = Passage(scope)
         route, match = self._find(scope)
         template = route.path if route else scope["path"] if self._passed_on(scope["path"]) else "other"
-        watched = _Watched(send)
-        started = time.perf_counter()
+        watched = _Watched(send, self.engine, passage.id)
         with self.engine.metrics.in_progress.track_inprogress():
             try:
+                if template not in OPEN:
+                    self.engine.check_key(Request(scope).headers)
                 await self._dispatch(route, match, scope, receive, watched)
             except ClientDisconnect:
                 watched.status = 499  # nginx's number for a client that left; nobody reads an answer
             except Exception as error:
                 await self._answer_error(error, scope, receive, watched)
-            self._record(template, scope["method"], watched.status, time.perf_counter() - started)
+            self._record(template, passage, watched.status)
 
     def _find(self, scope: Scope) -> tuple[Route | None, Match]:
         for route in self.routes:
@@ -65,7 +96,8 @@ class Front:
 
     async def _dispatch(self, route: Route | None, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
         if route is None and self._passed_on(scope["path"]):
-            await self.app(scope, receive, send)
+            path = str(PASSED_ON.get(scope["path"], scope["path"]))
+            await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
         elif route is None:
             raise NoSuchRoute(scope["path"])
         elif match == Match.PARTIAL:
@@ -76,16 +108,20 @@ class Front:
     async def _answer_error(self, error: Exception, scope: Scope, receive: Receive, send: _Watched) -> None:
         if not isinstance(error, ConvoyError):
             logger.error("%s %s failed", scope["method"], scope["path"][:200], exc_info=error)
+        if isinstance(error, Overloaded):
+            self.engine.shed(error)
+            await self.engine.pacer.pause(error.patience)
         if send.status == 0:
             await problem(error)(scope, receive, send)
 
-    def _record(self, template: str, method: str, status: int, seconds: float) -> None:
-        metrics = self.engine.metrics
+    def _record(self, template: str, passage: Passage, status: int) -> None:
+        metrics, seconds = self.engine.metrics, passage.seconds
         # An unknown method is one label too, however a client spells it.
-        known = method if method in ("GET", "HEAD", "POST") else "other"
+        known = passage.method if passage.method in ("GET", "HEAD", "POST") else "other"
         route = PASSED_ON_BELOW if template.startswith(PASSED_ON_BELOW) else template
         metrics.requests.labels(route, known, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
+        passage.end(self.engine, route, status, seconds)
 
     @staticmethod
     def _passed_on(path: str) -> bool:
@@ -93,13 +129,23 @@ class Front:
 
 
 class _Watched:
-    """`send`, remembering the status once it has gone out (0 before)."""
+    """`send`, remembering the status once it has gone out (0 before).
 
-    def __init__(self, send: Send) -> None:
+    While draining every answer asks the client to take another connection: this one is about to be closed.
+    """
+
+    def __init__(self, send: Send, engine: Engine, request_id: str) -> None:
         self._send = send
+        self._engine = engine
+        self._id = request_id
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._id
+            headers["x-content-type-options"] = "nosniff"
+            if self._engine.draining:
+                headers["connection"] = "close"
         await self._send(message)

@@ -7,9 +7,11 @@ import os
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.model import ServedModel
-
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+MAX_LABELS = 100
+"""Predicted classes with a series of their own, per model; the others share one."""
 
 
 class Metrics:
@@ -17,6 +19,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
+        self._labels: dict[str, set[str]] = {}
         self.requests = Counter(
             "convoy_requests_total", "Answered requests.", ("route", "method", "status"), registry=registry
         )
@@ -25,34 +28,66 @@ class Metrics:
         )
         self.stages = Histogram(
             "convoy_stage_seconds",
-            "One picture's time in queue, decode, preprocess and infer.",
-            ("stage",),
+            "One picture's time in queue, decode, preprocess and infer, and in total from upload to answer.",
+            ("model", "stage"),
             buckets=_SECONDS,
             registry=registry,
         )
-        self.in_progress = Gauge(
-            "convoy_requests_in_progress", "Requests being answered.", registry=registry, multiprocess_mode="livesum"
+        self.batches = Histogram(
+            "convoy_batch_size", "Pictures per call of the runtime.", ("model",), buckets=_SIZES, registry=registry
         )
-        self.ready = Gauge(
-            "convoy_ready", "1 when the bundle is loaded and checked.", registry=registry, multiprocess_mode="livemin"
+        self.shed = Counter(
+            "convoy_shed_total", "Pictures that were refused or given up, by reason.", ("reason",), registry=registry
         )
-        self.build = Gauge(
-            "convoy_build_info",
-            "The bundle that answers.",
-            ("model", "version", "bundle", "architecture", "target"),
+        self.predictions = Counter(
+            "convoy_predictions_total",
+            f"Answered pictures by most probable class; the first {MAX_LABELS} classes of a model have a series.",
+            ("model", "version", "label"),
             registry=registry,
-            multiprocess_mode="livemax",
+        )
+        self.shadow = Counter(
+            "convoy_shadow_total",
+            "Pictures that a shadow saw too: agreed, differed, failed or dropped.",
+            ("model", "target", "result"),
+            registry=registry,
+        )
+        self.drift = self._gauge(
+            "convoy_drift_psi",
+            "Population stability index of the last pictures against the bundle's reference; of classes or confidence.",
+            "livemax",
+            ("model", "version", "of"),
+        )
+        self.in_progress = self._gauge("convoy_requests_in_progress", "Requests being answered.", "livesum")
+        self.pictures = self._gauge("convoy_pictures_pending", "Pictures uploading, waiting or running.", "livesum")
+        self.depth = self._gauge(
+            "convoy_queue_depth", "Prepared pictures that wait for a batch.", "livesum", ("model", "version")
+        )
+        self.ready = self._gauge("convoy_ready", "1 when every bundle is loaded and checked.", "livemin")
+        self.build = self._gauge(
+            "convoy_build_info",
+            "The bundles that answer.",
+            "livemax",
+            ("model", "version", "bundle", "architecture", "target", "runtime"),
         )
 
-    def observe_stage(self, stage: str, seconds: float) -> None:
-        """Add one picture's seconds in a stage."""
-        self.stages.labels(stage).observe(seconds)
+    def _gauge(self, name: str, text: str, mode: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
-    def loaded(self, model: ServedModel) -> None:
-        """The model is ready."""
-        architecture = model.bundle.manifest.architecture.name
-        self.build.labels(model.name, model.version, model.bundle.id, architecture, model.artefact.target).set(1)
-        self.ready.set(1)
+    def observe_stages(self, model: str, seconds: dict[str, float]) -> None:
+        """Add one picture's seconds by stage, and their sum."""
+        for stage, value in seconds.items():
+            self.stages.labels(model, stage).observe(value)
+        self.stages.labels(model, "total").observe(sum(seconds.values()))
+
+    def predicted(self, model: str, version: str, label: str) -> None:
+        """Count an answered picture under its most probable class."""
+        known = self._labels.setdefault(model, set())
+        if label not in known:
+            if len(known) >= MAX_LABELS:
+                label = "(other)"
+            else:
+                known.add(label)
+        self.predictions.labels(model, version, label).inc()
 
     def exposition(self) -> bytes:
         """The text format; over all processes when BentoML runs several."""

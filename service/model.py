@@ -1,43 +1,163 @@
-"""One served bundle: its answers and its description as JSON values. Knows no HTTP."""
+"""One served bundle: its runtime, its batcher and its description as JSON values. Knows no HTTP."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from bundle.classify import Classifier, Observe
-from bundle.image import DecodeLimits
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.folder import Folder, open_bundle
+from bundle.golden import check_golden
+from bundle.image import decode
+from bundle.manifest import Artefact, BundleManifest, Preprocess
+from bundle.preprocess import preprocess
+from service import plan_cache, runtime
+from service.batcher import Batcher
+from service.catalogue import Address
+from service.curve import Plan, Point, measure, throughput
+from service.drift import Drift
+from service.errors import VersionDiffers
+from service.job import Job
+from service.metrics import Metrics
+from service.pace import Pace
+from service.settings import Settings
+from service.shadow import Shadow
+
+Done = Callable[["ServedModel", Job], None]
+"""Called once for every job, from any thread, when nothing will be done for it any more."""
+
+CHOICE_SECONDS = 0.1
 
 
 class ServedModel:
     """A bundle whose checksums and golden answers were checked when it was made; the check warms it up too.
 
-    Raises: FolderError, ArtefactMissing.
+    Raises: FolderError, ArtefactMissing, VersionDiffers.
     """
 
-    def __init__(self, path: Path, target: str, limits: DecodeLimits) -> None:
-        # One thread per picture: the pool already keeps every core busy with another one.
-        self._classifier = Classifier(path, target, limits=limits, threads=1)
-        self.bundle = self._classifier.bundle
-        self.artefact = self._classifier.artefact
-        self.golden_difference = self._classifier.check_golden()
+    def __init__(self, address: Address, settings: Settings, metrics: Metrics, done: Done) -> None:
+        self.bundle = open_bundle(address.path)
+        manifest = self.bundle.manifest
+        self.name = address.name or manifest.name
+        self.version = manifest.version
+        if address.version not in (None, manifest.version):
+            raise VersionDiffers(address.path, str(address.version), manifest.version)
+        self.settings, self.metrics, self._done = settings, metrics, done
+        self.artefact, self.runtime = _choose(self.bundle, settings)
+        self.plan, self.curve = self._plan()
+        if self.plan.threads != 1:
+            self.runtime = runtime.load_runtime(self.bundle, self.artefact, self.plan.threads)
+        self.golden_difference = check_golden(self.bundle, self.artefact, self.runtime.run)
+        self.drift = self._drift()
+        self.shadow: Shadow | None = None
+        self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
+        self._learn()
+        self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran)
+
+    def _learn(self) -> None:
+        """A first idea of the pace, so that the first burst is already admitted by time."""
+        started = time.perf_counter()
+        pixels = preprocess(decode(self.bundle.path(self.bundle.manifest.golden[0].image)), self._spec)
+        prepared = time.perf_counter()
+        self.runtime.run(pixels[np.newaxis])
+        seconds = time.perf_counter() - prepared
+        self.pace.add({"preprocess": prepared - started, "infer": seconds})
+        self.pace.add_batch(1, seconds)
 
     @property
-    def name(self) -> str:
-        return self.bundle.manifest.name
+    def _spec(self) -> Preprocess:
+        return self.bundle.manifest.preprocess
+
+    def work(self, job: Job) -> None:
+        """Decode and preprocess on the calling thread, then infer here or with the next batch."""
+        if not job.wanted():
+            self._done(self, job)
+            return
+        try:
+            job.mark("queue")
+            self._prepare(job)
+        except Exception as error:
+            job.fail(error)
+            self._done(self, job)
+        else:
+            self._batcher.put(job)
+
+    def close(self) -> None:
+        """Answer what is with the batcher and end its threads."""
+        self._batcher.close()
+        if self.shadow is not None:
+            self.shadow.close()
 
     @property
-    def version(self) -> str:
-        return self.bundle.manifest.version
+    def depth(self) -> int:
+        """Prepared pictures that wait for the runtime."""
+        return self._batcher.depth
 
-    def classify(self, data: bytes, k: int, observe: Observe) -> dict[str, Any]:
-        """The answer for one encoded image, as in `service.schemas.Answer`. Raises: ImageError."""
-        return {
-            "model": self.name,
-            "version": self.version,
-            "bundle": self.bundle.id,
-            "predictions": [answer.as_dict() for answer in self._classifier.classify(data, k, observe)],
-        }
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """[H, W, 3] of the uint8 tensor."""
+        crop = self.bundle.manifest.preprocess.crop
+        return crop, crop, 3
+
+    def _prepare(self, job: Job) -> None:
+        if not isinstance(job.source, bytes):
+            job.pixels = job.source
+            return
+        image = decode(job.source, self.settings.limits)
+        job.mark("decode")
+        job.pixels = preprocess(image, self._spec)
+        job.mark("preprocess")
+
+    def _ended(self, job: Job) -> None:
+        if job.probabilities is not None:
+            self._learn_from(job, job.probabilities)
+        self._done(self, job)
+
+    def _learn_from(self, job: Job, probabilities: NDArray[np.float32]) -> None:
+        """What every answered picture tells: the pace, the classes, the drift, and the shadow."""
+        self.pace.add(job.seconds)
+        index = int(probabilities.argmax())
+        label = self.bundle.manifest.labels[index]
+        self.metrics.predicted(self.name, self.version, label)
+        if self.drift is not None:
+            self.drift.add(index, float(probabilities[index]))
+        if self.shadow is not None:
+            self.shadow.offer(job, label)
+
+    def _drift(self) -> Drift | None:
+        """None for a bundle without a reference."""
+        manifest = self.bundle.manifest
+        if manifest.reference_distribution is None:
+            return None
+        size = manifest.metrics.n if manifest.metrics else self.settings.drift_window
+        return Drift(manifest.reference_distribution, size, self.settings.drift_window)
+
+    def _ran(self, size: int, seconds: float) -> None:
+        self.pace.add_batch(size, seconds)
+        self.metrics.batches.labels(self.name).observe(size)
+
+    def _plan(self) -> tuple[Plan, list[Point]]:
+        settings = self.settings
+        if settings.batching == "off" or settings.batching == 1:
+            return Plan(1, settings.threads, 1), []
+        if settings.batching != "auto":
+            on_cpu = self.runtime.describe().get("providers", ["CPU"])[0].startswith("CPU")
+            return Plan(settings.batching, settings.threads if on_cpu else 1, 1), []
+        key = plan_cache.key_of(
+            bundle=self.bundle.id, target=self.artefact.target, threads=settings.threads, **self.runtime.describe()
+        )
+        if known := plan_cache.recall(settings.cache, key):
+            return known
+        plan, points = measure(self._with_threads, self.input_shape, settings.threads)
+        plan_cache.remember(settings.cache, key, plan, points)
+        return plan, points
+
+    def _with_threads(self, threads: int) -> runtime.Runtime:
+        return self.runtime if threads == 1 else runtime.load_runtime(self.bundle, self.artefact, threads)
 
     def describe(self) -> dict[str, Any]:
         """What GET /models/{name} answers."""
@@ -51,6 +171,12 @@ class ServedModel:
             "metrics": manifest.metrics and manifest.metrics.model_dump(mode="json"),
             "artefact": self.artefact.model_dump(mode="json"),
             "golden_difference": self.golden_difference,
+            "batching": {
+                "max_batch": self.plan.cap,
+                "lanes": self.plan.lanes,
+                "threads": self.plan.threads,
+                "curve": [point.as_dict() for point in self.curve],
+            },
             "provenance": manifest.provenance.model_dump(mode="json"),
             "licence": manifest.licence,
         }
@@ -64,5 +190,19 @@ class ServedModel:
             "classes": len(self.bundle.manifest.labels),
             "target": self.artefact.target,
             "precision": self.artefact.precision,
-            "providers": self._classifier.session.providers,
+            **self.runtime.describe(),
         }
+
+
+def _choose(bundle: Folder[BundleManifest], settings: Settings) -> tuple[Artefact, runtime.Runtime]:
+    """The wanted artefact, or the fastest here of those that passed their gates, timed on every core."""
+    found = runtime.candidates(bundle.manifest, settings.artefact)
+    loaded = [(artefact, runtime.load_runtime(bundle, artefact, 1)) for artefact in found]
+    if len(loaded) == 1:
+        return loaded[0]
+    crop = bundle.manifest.preprocess.crop
+    speed = partial(throughput, shape=(crop, crop, 3), batch=1, lanes=settings.threads, seconds=CHOICE_SECONDS)
+    for _, candidate in loaded:
+        speed(candidate)
+    # Two rounds, one after the other: a busy moment must not decide.
+    return max(loaded, key=lambda pair: max(speed(pair[1]), speed(pair[1])))

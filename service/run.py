@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bundle.errors import ConvoyError
 from bundle.folder import open_bundle
+from service.catalogue import find_bundles
+from service.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,12 +36,17 @@ def command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "bentoml", *serve]
 
 
-def environment(bundle: Path) -> dict[str, str]:
-    """This process's environment with the bundle in it; BentoML's usage reports stay off unless asked for."""
-    return {"BENTOML_DO_NOT_TRACK": "True", **os.environ, "CONVOY_BUNDLE": str(bundle.resolve())}
+def environment(models: Path) -> dict[str, str]:
+    """This process's environment with the bundles in it; BentoML's usage reports stay off unless asked for."""
+    return {"BENTOML_DO_NOT_TRACK": "True", **os.environ, "CONVOY_MODELS": str(models.resolve())}
 
 
-def check(bundle: Path, host: str, port: int) -> None:
-    """Everything that can be refused before a server is started. Raises: FolderError, PortInUse."""
-    open_bundle(bundle)
+def check(models: Path, host: str, port: int) -> None:
+    """Everything that can be refused before a server is started.
+
+    Raises: FolderError, FolderNotModels, SettingInvalid, PortInUse.
+    """
+    for address in find_bundles(models):
+        open_bundle(address.path)
+    read_settings(environment(models))
     check_port(host, port)

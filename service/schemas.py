@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class LabelProbability(BaseModel):
@@ -20,3 +22,76 @@ class Answer(BaseModel):
     version: str
     bundle: str
     predictions: list[LabelProbability]
+
+
+class Problem(BaseModel):
+    """RFC 9457; `error` repeats `detail` for clients that look there."""
+
+    type: str
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    error: str
+
+
+class Result(BaseModel):
+    """What became of one picture of several: exactly one of the two."""
+
+    predictions: list[LabelProbability] | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answers to several pictures, in their order."""
+
+    model: str
+    version: str
+    bundle: str
+    results: list[Result]
+
+
+class ModelSummary(BaseModel):
+    """One line of /models."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    version: str
+    bundle: str
+    classes: int = Field(ge=2)
+    target: str
+    precision: str
+    runtime: str
+
+
+class ModelList(BaseModel):
+    """Everything that is loaded."""
+
+    models: list[ModelSummary]
+
+
+class ModelDescription(ModelSummary):
+    """Everything that the bundle says of itself, and how it is served."""
+
+    versions: list[str]
+    labels: list[str]
+    preprocess: dict[str, Any]
+    metrics: dict[str, Any] | None
+    artefact: dict[str, Any]
+    batching: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+class Status(BaseModel):
+    """Health."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["live", "ready"]
+
+
+class LabelScore(BaseModel):
+    """Hugging Face's shape of a prediction."""
+
+    label: str
+    score: float = Field(ge=0, le=1)

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from bundle.cores import available_cores
 from bundle.image import FORMATS, DecodeLimits
@@ -20,36 +20,82 @@ PREFIX = "CONVOY_"
 PACKED_BUNDLE = Path(__file__).resolve().parent.parent / "model"
 """Where `convoy package` puts the bundle beside the service's code."""
 
+LISTS = ("formats", "cors_origins")
+FOREIGN = {"CONVOY_TEST_DATA", "CONVOY_DATASETS"}
+"""Variables of other rooms that lie near a setting's name."""
+
 logger = logging.getLogger("convoy.service")
 
+MAX_BATCH = 256
+
+
+def _batching(value: object) -> object:
+    """`auto`, `off`, or a whole number: the largest batch."""
+    if isinstance(value, str) and value not in ("auto", "off"):
+        if not (value.isascii() and value.isdecimal() and 1 <= int(value[:6]) <= MAX_BATCH):
+            raise ValueError(f"expected auto, off or a whole number from 1 to {MAX_BATCH}, got {value[:40]!r}")
+        return int(value)
+    return value
+
+
 Count = Annotated[int, Field(ge=1)]
+Batching = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=1, le=MAX_BATCH)], BeforeValidator(_batching)]
 
 
 class Settings(Record):
     """Every setting; the environment variable of `max_pixels` is `CONVOY_MAX_PIXELS`.
 
-    bundle: the bundle folder. artefact: which of its targets to serve.
+    models: a bundle folder, or a folder of NAME/VERSION/ bundles. artefact: which target to serve; `auto` is the
+    fastest that passed its gates.
     threads: pictures worked on at the same time; by default as many as the container has cores.
-    queue: requests that may be uploading or waiting for a thread; the next one is refused with 429.
-    timeout: seconds for an upload, and again for its answer.
-    max_bytes, max_pixels: of one image. formats: Pillow's names, comma separated; TIFF is left out by
-    default because libtiff has by far the longest list of holes and no camera or browser sends it.
+    batching: `auto` measures at start whether batches pay on this machine, `off` never batches, a number is the
+    largest batch. cache: where the measurement is kept; empty for nowhere.
+    queue: pictures that may be uploading or waiting, however fast they go; the next one is refused with 429.
+    max_wait: seconds that a picture may be expected to take without an X-Request-Timeout of its own.
+    timeout: seconds for an upload, and again for its answer. drain: seconds between SIGTERM, when the service stops
+    being ready, and the closing of its door.
+    max_bytes, max_pixels: of one image. max_items: images in one request. max_request_bytes: of a request with
+    several. upload_memory: of all the bodies that are held at the same time.
+    formats: Pillow's names, comma separated; TIFF is left out by default because libtiff has by far the
+    longest list of holes and no camera or browser sends it.
+    drift_window: pictures that drift is measured over. shadow: another target, or another bundle's folder, that sees
+    `shadow_share` of the traffic in the background. access_log: one JSON line per request. api_keys_file: keys, one a
+    line, of which every request but those for health must bring one. cors_origins: where pages of others may come from.
     """
 
-    bundle: Path
-    artefact: str = "onnx"
+    models: Path
+    artefact: str = "auto"
     threads: Count = Field(default_factory=available_cores)
-    queue: Count = 32
+    batching: Batching = "auto"
+    cache: Path | None = None
+    queue: Count = 128
+    max_wait: Annotated[float, Field(gt=0, le=25)] = 1
     timeout: Annotated[float, Field(gt=0, le=25)] = 20
+    drain: Annotated[float, Field(ge=0, le=25)] = 2
     max_bytes: Count = 10 * 1024 * 1024
     max_pixels: Count = 50_000_000
+    max_items: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_request_bytes: Count = 32 * 1024 * 1024
+    upload_memory: Count = 128 * 1024 * 1024
     formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+    drift_window: Annotated[int, Field(ge=100, le=1_000_000)] = 1000
+    shadow: str = ""
+    shadow_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    access_log: Literal["on", "off"] = "on"
+    api_keys_file: Path | None = None
+    cors_origins: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         unknown = [name for name in self.formats if name not in FORMATS]
         if unknown or not self.formats:
             raise ValueError(f"formats: {', '.join(unknown) or 'empty'}: choose from {', '.join(FORMATS)}")
+        if self.max_request_bytes < self.max_bytes:
+            raise ValueError(f"max_request_bytes: {self.max_request_bytes} is less than max_bytes, {self.max_bytes}")
+        if self.upload_memory < self.max_request_bytes:
+            raise ValueError(
+                f"upload_memory: {self.upload_memory} is less than max_request_bytes, {self.max_request_bytes}"
+            )
         return self
 
     @property
@@ -58,28 +104,52 @@ class Settings(Record):
         return DecodeLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels, formats=self.formats)
 
 
+def default_cache(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """`$XDG_CACHE_HOME/convoy`, else `~/.cache/convoy`; None where there is no home."""
+    if base := environment.get("XDG_CACHE_HOME"):
+        return Path(base) / "convoy"
+    home = environment.get("HOME")
+    return Path(home) / ".cache" / "convoy" if home else None
+
+
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the environment. Raises: SettingInvalid, which names the variable."""
-    values: dict[str, object] = {}
+    values: dict[str, object] = {"cache": default_cache(environment)}
     for name in Settings.model_fields:
         text = environment.get(PREFIX + name.upper())
         if text:
-            values[name] = [part.strip().upper() for part in text.split(",")] if name == "formats" else text
-    if "bundle" not in values and PACKED_BUNDLE.is_dir():
-        values["bundle"] = PACKED_BUNDLE
+            values[name] = _parts(name, text) if name in LISTS else text
+    if "models" not in values and PACKED_BUNDLE.is_dir():
+        values["models"] = PACKED_BUNDLE
     _warn_of_typing_errors(environment)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        variable = PREFIX + str(first["loc"][0]).upper() if first["loc"] else PREFIX + "FORMATS"
-        reason = "not set: give the path of a bundle folder" if first["type"] == "missing" else first["msg"]
-        raise SettingInvalid(variable, reason) from error
+        raise _first(error) from error
+
+
+def _parts(name: str, text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    return [part.upper() for part in parts] if name == "formats" else parts
+
+
+def _first(error: ValidationError) -> SettingInvalid:
+    """The first complaint as one line that names the variable; a complaint of two fields begins with one of them."""
+    first = error.errors(include_url=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["loc"]:
+        name = str(first["loc"][0])
+    else:
+        name, _, reason = reason.partition(": ")
+    if first["type"] == "missing":
+        reason = "not set: give the path of a bundle folder, or of a folder of NAME/VERSION/ bundles"
+    return SettingInvalid(PREFIX + name.upper(), reason)
 
 
 def _warn_of_typing_errors(environment: Mapping[str, str]) -> None:
     """A near miss is a typing error; anything further away may be Kubernetes' own (CONVOY_SERVICE_HOST)."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     for name in environment:
-        if name.startswith(PREFIX) and name not in known and (near := get_close_matches(name, known, 1, 0.85)):
+        unknown = name.startswith(PREFIX) and name not in known and name not in FOREIGN
+        if unknown and (near := get_close_matches(name, known, 1, 0.85)):
             logger.warning("%s is not a setting; did you mean %s?", name, near[0])

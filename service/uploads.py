@@ -1,51 +1,87 @@
-"""The request's body → the image's bytes: multipart or raw, with the limits enforced while reading."""
+"""The request's body → the images' bytes: multipart or raw, with the limits enforced while reading."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from service.errors import MalformedRequest, UploadTooLarge
+from service.errors import MalformedRequest, TooManyItems, UploadTooLarge
 
-FIELD: Final = b"image"
-TOP_K: Final = b"top_k"
-MAX_TOP_K_BYTES = 64
-MULTIPART_OVERHEAD = 64 * 1024
-"""What boundaries, part headers and small fields may add to the image's bytes."""
-
-
-class Upload(NamedTuple):
-    """The image's bytes, and `top_k` where the form has it (BentoML's client sends it there)."""
-
-    image: bytes
-    top_k: str | None = None
+MAX_FIELD_BYTES = 64
+"""Of a small field such as top_k."""
+MULTIPART_OVERHEAD: Final = 64 * 1024
+"""What boundaries, part headers and small fields may add to the images' bytes."""
 
 
-async def read_upload(request: Request, max_bytes: int) -> Upload:
-    """The multipart field `image`, or a raw body of any other content type.
+class Field(NamedTuple):
+    """A field that is kept: bytes and how often it may come."""
+
+    max_bytes: int
+    times: int = 1
+
+
+Fields = Mapping[bytes, Field]
+IMAGE, IMAGES, TOP_K = b"image", b"images", b"top_k"
+
+
+def declared_length(request: Request, otherwise: int) -> int:
+    """The body's length as its header claims it, or `otherwise` without one."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() and len(declared) <= 18 else otherwise
+
+
+async def read_upload(request: Request, max_bytes: int) -> tuple[bytes, str | None]:
+    """The multipart field `image`, or a raw body of any other content type; and `top_k` where the form has it.
 
     The type a client claims is not believed: the decoder looks at the bytes.
     Raises: MalformedRequest, UploadTooLarge (before the body is read, when its length is declared).
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
-        _refuse_declared_length(request, max_bytes)
-        body = bytearray()
-        async for chunk in _limited(request.stream(), max_bytes):
-            body += chunk
-        return Upload(bytes(body))
-    _refuse_declared_length(request, max_bytes + MULTIPART_OVERHEAD)
+        return await read_body(request, max_bytes), None
+    fields = {IMAGE: Field(max_bytes), TOP_K: Field(MAX_FIELD_BYTES)}
+    form = await _read_form(request, options, fields, max_bytes)
+    return form.one(IMAGE), form.text(TOP_K)
+
+
+async def read_uploads(
+    request: Request, max_bytes: int, max_items: int, max_total: int
+) -> tuple[list[bytes], str | None]:
+    """Every multipart field `images`, in order, and `top_k` where the form has it.
+
+    Raises: MalformedRequest, TooManyItems, UploadTooLarge.
+    """
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type != b"multipart/form-data":
+        raise MalformedRequest("multipart/form-data with one field 'images' per picture was expected")
+    fields = {IMAGES: Field(max_bytes, max_items), TOP_K: Field(MAX_FIELD_BYTES)}
+    form = await _read_form(request, options, fields, max_total)
+    return form.many(IMAGES), form.text(TOP_K)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Raises: UploadTooLarge, before it is read when its length is declared."""
+    _refuse_declared_length(request, max_bytes)
+    body = bytearray()
+    async for chunk in _limited(request.stream(), max_bytes):
+        body += chunk
+    return bytes(body)
+
+
+async def _read_form(request: Request, options: Mapping[bytes, bytes], fields: Fields, max_total: int) -> ImageForm:
+    _refuse_declared_length(request, max_total + MULTIPART_OVERHEAD)
     boundary = options.get(b"boundary")
     if not boundary:
         raise MalformedRequest("multipart/form-data without a boundary")
-    form = ImageForm(boundary, max_bytes)
-    async for chunk in _limited(request.stream(), max_bytes + MULTIPART_OVERHEAD):
+    form = ImageForm(boundary, fields)
+    async for chunk in _limited(request.stream(), max_total + MULTIPART_OVERHEAD):
         form.feed(chunk)
-    return form.close()
+    form.close()
+    return form
 
 
 def _refuse_declared_length(request: Request, limit: int) -> None:
@@ -64,15 +100,15 @@ async def _limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
 
 
 class ImageForm:
-    """A multipart form of which only `image` and `top_k` are kept, in memory: nothing is spooled to disk.
+    """A multipart form of which only `fields` are kept, in memory: nothing is spooled to disk.
 
-    Raises: MalformedRequest on a broken form, no part or two parts called `image`; UploadTooLarge.
+    Raises: MalformedRequest on a broken form or a field that comes too often; TooManyItems; UploadTooLarge.
     """
 
-    def __init__(self, boundary: bytes, max_bytes: int) -> None:
-        self._parts: dict[bytes, bytearray] = {}
+    def __init__(self, boundary: bytes, fields: Fields) -> None:
+        self._fields = fields
+        self._parts: dict[bytes, list[bytearray]] = {}
         self._part: bytearray | None = None
-        self._limits = {FIELD: max_bytes, TOP_K: MAX_TOP_K_BYTES}
         self._name = b""
         self._ended = False
         self._header = bytearray()
@@ -101,14 +137,25 @@ class ImageForm:
         except FormParserError as error:
             raise MalformedRequest(f"broken multipart body ({error})") from error
 
-    def close(self) -> Upload:
-        """What was sent, once the whole body was fed."""
+    def close(self) -> None:
+        """The whole body was fed."""
         if not self._ended:
             raise MalformedRequest("the multipart body ends before its last boundary")
-        if FIELD not in self._parts:
-            raise MalformedRequest(f"no multipart field {FIELD.decode()!r}")
-        top_k = self._parts.get(TOP_K)
-        return Upload(bytes(self._parts[FIELD]), None if top_k is None else top_k.decode("utf-8", "replace"))
+
+    def one(self, name: bytes) -> bytes:
+        """The field's content. Raises: MalformedRequest when it was not sent."""
+        return self.many(name)[0]
+
+    def many(self, name: bytes) -> list[bytes]:
+        """Every content of the field, at least one. Raises: MalformedRequest."""
+        if name not in self._parts:
+            raise MalformedRequest(f"no multipart field {name.decode()!r}")
+        return [bytes(part) for part in self._parts[name]]
+
+    def text(self, name: bytes) -> str | None:
+        """The field as text; None when it was not sent."""
+        parts = self._parts.get(name)
+        return None if parts is None else parts[0].decode("utf-8", "replace")
 
     def _on_part_begin(self) -> None:
         self._disposition = b""
@@ -129,18 +176,24 @@ class ImageForm:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"")
         self._part = None
-        if self._name not in self._limits:
+        field = self._fields.get(self._name)
+        if field is None:
             return
-        if self._name in self._parts:
+        parts = self._parts.setdefault(self._name, [])
+        if len(parts) >= field.times > 1:
+            raise TooManyItems(field.times)
+        if len(parts) >= field.times:
             raise MalformedRequest(f"two multipart fields {self._name.decode()!r}: send one per request")
-        self._part = self._parts[self._name] = bytearray()
+        self._part = bytearray()
+        parts.append(self._part)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._part is None:
             return
         self._part += data[start:end]
-        if len(self._part) > self._limits[self._name]:
-            raise UploadTooLarge(self._limits[self._name])
+        limit = self._fields[self._name].max_bytes
+        if len(self._part) > limit:
+            raise UploadTooLarge(limit)
 
     def _on_end(self) -> None:
         self._ended = True

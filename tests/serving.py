@@ -52,11 +52,11 @@ def server(command: list[str], log: Path, port: int, env: dict[str, str], cwd: P
 
 
 @contextmanager
-def bento_server(bundle: Path, log: Path) -> Iterator[Server]:
-    """`convoy serve bundle` on a free port."""
+def bento_server(bundle: Path, log: Path, **settings: str) -> Iterator[Server]:
+    """`convoy serve bundle` on a free port, with `CONVOY_…` settings."""
     port = free_port()
     command = [sys.executable, "-m", "convoy.main", "serve", str(bundle), "--port", str(port)]
-    with server(command, log, port, run.environment(bundle)) as running:
+    with server(command, log, port, {"CONVOY_DRAIN": "0", **run.environment(bundle), **settings}) as running:
         yield running
 
 

@@ -57,7 +57,9 @@ def check_serving(tag: str, env: dict[str, str], tmp_path: Path, bundle_id: str)
         assert (answer["bundle"], answer["predictions"][0]["label"]) == (bundle_id, "red")
         document = httpx.get(f"{running.url}/docs.json").json()
         assert "/predict" in document["paths"]
-        assert "Swagger" in httpx.get(running.url).text or "swagger" in httpx.get(running.url).text
+        assert "swagger" in httpx.get(f"{running.url}/docs").text.lower()
+        assert "Drop a picture here" in httpx.get(running.url).text
+        assert httpx.get(f"{running.url}/page.js").headers["content-type"].startswith("text/javascript")
 
 
 def test_a_packaged_bundle_serves_from_inside_the_bento(
@@ -82,4 +84,4 @@ def test_a_bento_without_a_bundle_takes_it_from_the_environment(
     bento = folder_of(tag[0], home)
     check_content(bento)
     assert not (bento / "src" / "model").exists()
-    check_serving(tag[0], {**home, "CONVOY_BUNDLE": str(tiny_bundle)}, tmp_path, open_bundle(tiny_bundle).id)
+    check_serving(tag[0], {**home, "CONVOY_MODELS": str(tiny_bundle)}, tmp_path, open_bundle(tiny_bundle).id)

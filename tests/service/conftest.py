@@ -58,7 +58,7 @@ def served(engine: Engine) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def tiny_settings(tiny_bundle: Path) -> Settings:
-    return Settings(bundle=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)
+    return Settings(models=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,26 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bundle.errors import ConvoyError
-from service.engine import Engine
-from service.errors import DeadlinePassed, NotReady, Overloaded
+from bundle.errors import ConvoyError, ImageError
+from service.engine import Engine, Outcome
+from service.errors import NotReady, Overloaded, OwnDeadlinePassed
 from service.model import ServedModel
+from service.patience import Patience
 from service.settings import Settings
 from tests.pictures import encode, plain
 from tests.service.conftest import new_engine, served
+from tests.service.devices import Held, loaded
 
 RED = encode(plain("red"))
+CROP = np.zeros((8, 8, 3), np.uint8)
 
 
 def start(settings: Settings) -> Engine:
@@ -31,10 +36,10 @@ def test_not_ready_before_and_ready_after_loading(tiny_settings: Settings) -> No
     with pytest.raises(NotReady, match="not started"):
         engine.ready()
     engine.start(tiny_settings).join()
-    assert engine.ready().name == "tiny"
+    assert engine.ready().names == ["tiny"]
     engine.stop()
     with pytest.raises(NotReady, match="shutting down"):
-        engine.ready()
+        engine.models()
 
 
 def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,12 +63,13 @@ def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypat
         loading.join(10)
         assert service.get("/readyz").status_code == 200
         assert service.post(RED).status_code == 200
+    engine.stop()
 
 
 def test_a_broken_bundle_is_never_ready_and_says_why(tiny_bundle: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(tiny_bundle, tmp_path / "broken"))
     (broken / "labels.txt").write_text("blue\ngreen\nreb\n")
-    engine = start(Settings(bundle=broken))
+    engine = start(Settings(models=broken))
     with served(engine) as service:
         assert service.get("/livez").status_code == 200
         assert service.get("/readyz").status_code == 503
@@ -72,129 +78,200 @@ def test_a_broken_bundle_is_never_ready_and_says_why(tiny_bundle: Path, tmp_path
 
 
 def test_wrong_settings_are_never_ready_and_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CONVOY_BUNDLE", raising=False)
+    monkeypatch.delenv("CONVOY_MODELS", raising=False)
     engine = new_engine()
     engine.start().join()
-    with pytest.raises(NotReady, match="CONVOY_BUNDLE: not set"):
+    with pytest.raises(NotReady, match="CONVOY_MODELS: not set"):
         engine.ready()
 
 
-class Held:
-    """A model whose answers wait until they are released."""
-
-    def __init__(self) -> None:
-        self.release = threading.Event()
-        self.running = threading.Semaphore(0)
-        self.calls = 0
-
-    def classify(self, data: bytes, k: int, observe: object) -> dict[str, Any]:
-        self.calls += 1
-        self.running.release()
-        assert self.release.wait(10)
-        return {"k": k}
-
-
-async def classify(engine: Engine, model: Held, k: int, seconds: float = 10) -> dict[str, Any]:
-    return await engine.classify(model, b"", k, time.monotonic() + seconds)  # type: ignore[arg-type]
+def test_draining_is_not_ready_and_still_answers(tiny_bundle: Path) -> None:
+    engine = start(Settings(models=tiny_bundle))
+    with served(engine) as service:
+        engine.drain()
+        assert service.get("/readyz").status_code == 503
+        assert "draining" in service.get("/readyz").json()["detail"]
+        assert service.get("/livez").status_code == 200
+        answer = service.post(RED)
+        assert answer.json()["predictions"][0]["label"] == "red"
+        # A kept connection would be cut when the door closes: the client is asked to take another one.
+        assert answer.headers["connection"] == "close"
+    engine.stop()
 
 
-def test_the_queue_is_bounded_and_recovers(tiny_bundle: Path) -> None:
-    engine, held = start(Settings(bundle=tiny_bundle, threads=1, queue=2)), Held()
+class House:
+    """A ready engine on a held runtime, and what the tests ask of it."""
+
+    def __init__(self, bundle: Path, **settings: Any) -> None:
+        self.held = Held()
+        with loaded(self.held):
+            self.engine = start(Settings(models=bundle, batching="off", **settings))
+        self.model = self.engine.ready().find(None)
+        self.held.hold()
+
+    def patience(self, seconds: float | None = None) -> Patience:
+        return Patience(None if seconds is None else str(seconds), self.engine.settings)
+
+    async def ask(self, source: Any = CROP, seconds: float | None = None, count: int = 1) -> list[Outcome]:
+        sources = [source] * count
+        return await self.engine.answer(self.model, sources, lambda row: int(row.argmax()), self.patience(seconds))
+
+    async def until_running(self) -> None:
+        await asyncio.to_thread(self.held.running.acquire)
+
+    def admitted(self, size: int = 10, seconds: float | None = None) -> Any:
+        return self.engine.admitted(self.model, self.patience(seconds), size)
+
+    def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            asyncio.run(scenario())
+        finally:
+            self.held.release.set()
+            self.engine.stop()
+
+
+def refused(house: House, match: str, **options: Any) -> Overloaded:
+    with pytest.raises(Overloaded, match=match) as caught, house.admitted(**options):
+        pytest.fail("the block must not run")
+    return caught.value
+
+
+async def settled(house: House) -> None:
+    """Until the threads have reported every job."""
+    while house.engine.admission.pictures:
+        await asyncio.sleep(0.001)
+
+
+def test_the_places_are_bounded_and_come_back(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle, threads=1, queue=2, max_wait=25)
 
     async def scenario() -> None:
-        accepted = [asyncio.create_task(classify(engine, held, k)) for k in range(3)]
+        accepted = [asyncio.create_task(house.ask()) for _ in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="3 requests are being worked on"), engine.admitted():
-            pytest.fail("the block must not run")
-        held.release.set()
-        assert [answer["k"] for answer in await asyncio.gather(*accepted)] == [0, 1, 2]
-        await asyncio.sleep(0)
-        with engine.admitted(), engine.admitted(), engine.admitted(), pytest.raises(Overloaded), engine.admitted():
-            pytest.fail("the block must not run")
-        with engine.admitted():
-            assert (await classify(engine, held, 4))["k"] == 4
+        assert refused(house, "3 pictures are being worked on").reason == "places"
+        house.held.release.set()
+        assert all(outcome.error is None for (outcome,) in await asyncio.gather(*accepted))
+        await settled(house)
+        with house.admitted(), house.admitted(), house.admitted():
+            refused(house, "3 pictures")
+        with house.admitted():
+            assert (await house.ask())[0].error is None
 
-    asyncio.run(scenario())
+    house.run(scenario)
+
+
+def test_the_bytes_in_flight_are_bounded(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle, max_bytes=1000, max_request_bytes=1000, upload_memory=1000)
+
+    async def scenario() -> None:
+        with house.admitted(size=600):
+            assert refused(house, "600 bytes of pictures", size=500).reason == "bytes"
+            with house.admitted(size=400):
+                pass
+
+    house.run(scenario)
+
+
+def test_who_would_wait_too_long_is_refused_with_the_time_to_come_back(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=2)
+
+    async def scenario() -> None:
+        for _ in range(200):  # a picture takes a second here, the engine has learned
+            house.model.pace.add({"decode": 0.25, "infer": 0.75})
+        with house.admitted(), house.admitted():
+            with house.admitted():
+                pass
+            with house.admitted(seconds=10), house.admitted(seconds=10), house.admitted(seconds=10):
+                error = refused(house, "an answer would take about 5")
+                assert (error.reason, error.retry_after) == ("time", 3)
+                refused(house, "an answer would take about 5", seconds=4)
+            # Three are ahead and its own deadline is nearer than that.
+            refused(house, "an answer would take", seconds=1.5)
+        await settled(house)
+        # Nobody is ahead: waiting is no reason, and the deadline is longer than a picture has ever taken.
+        with house.admitted(seconds=1.5):
+            pass
+
+    house.run(scenario)
 
 
 def test_a_request_whose_deadline_passed_never_reaches_the_model(tiny_bundle: Path) -> None:
-    engine, held = start(Settings(bundle=tiny_bundle, threads=1, queue=8)), Held()
+    house = House(tiny_bundle, threads=1)
 
     async def scenario() -> None:
-        running = asyncio.create_task(classify(engine, held, 1))
-        await asyncio.to_thread(held.running.acquire)
-        with pytest.raises(DeadlinePassed):
-            await classify(engine, held, 2, seconds=0.05)
-        held.release.set()
-        await running
-        assert (await classify(engine, held, 3))["k"] == 3
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        (late,) = await house.ask(seconds=0.05)
+        assert isinstance(late.error, OwnDeadlinePassed)
+        house.held.release.set()
+        assert (await running)[0].error is None
+        assert (await house.ask())[0].error is None
 
-    asyncio.run(scenario())
-    assert held.calls == 2
+    house.run(scenario)
+    assert len(house.held.sizes) == 2
 
 
 def test_a_cancelled_request_leaves_the_queue(tiny_bundle: Path) -> None:
-    engine, held = start(Settings(bundle=tiny_bundle, threads=1, queue=1)), Held()
+    house = House(tiny_bundle, threads=1)
 
     async def scenario() -> None:
-        running = asyncio.create_task(classify(engine, held, 1))
-        await asyncio.to_thread(held.running.acquire)
-        waiting = asyncio.create_task(classify(engine, held, 2))
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        waiting = asyncio.create_task(house.ask())
         await asyncio.sleep(0)
         waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):
             await waiting
-        held.release.set()
+        assert waiting.cancelled()
+        house.held.release.set()
         await running
+        await settled(house)
 
-    asyncio.run(scenario())
-    assert held.calls == 1
+    house.run(scenario)
+    assert len(house.held.sizes) == 1
+
+
+def test_one_bad_picture_of_several_is_one_error(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle)
+    house.held.release.set()
+
+    async def scenario() -> None:
+        sources = [RED, b"no picture", RED]
+        outcomes = await house.engine.answer(house.model, sources, lambda row: row.argmax(), house.patience())
+        assert [isinstance(outcome.error, ImageError) for outcome in outcomes] == [False, True, False]
+        assert outcomes[0].answer == outcomes[2].answer == 2
+
+    house.run(scenario)
 
 
 def test_a_stopped_engine_refuses_and_finishes_what_runs(tiny_bundle: Path) -> None:
-    engine, held = start(Settings(bundle=tiny_bundle, threads=1)), Held()
+    house = House(tiny_bundle, threads=1)
 
     async def scenario() -> None:
-        running = asyncio.create_task(classify(engine, held, 1))
-        await asyncio.to_thread(held.running.acquire)
-        stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
-        while engine._reason != "shutting down":
-            await asyncio.sleep(0)
-        with pytest.raises(NotReady):
-            engine.ready()
-        held.release.set()
-        assert (await running)["k"] == 1
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        waiting = asyncio.create_task(house.ask())
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(asyncio.to_thread(house.engine.stop))
+        (refused,) = await waiting
+        assert isinstance(refused.error, NotReady)
+        with pytest.raises(NotReady, match="shutting down"):
+            house.engine.models()
+        house.held.release.set()
+        assert (await running)[0].error is None
         await stopping
-        with pytest.raises(NotReady):
-            await classify(engine, held, 2)
+        (late,) = await house.ask()
+        assert isinstance(late.error, NotReady)
 
-    asyncio.run(scenario())
+    house.run(scenario)
 
 
 def test_the_golden_answers_guard_the_door(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bundle.golden.GOLDEN_TOLERANCE", {"fp32": -1.0})
-    engine = start(Settings(bundle=tiny_bundle))
+    engine = start(Settings(models=tiny_bundle))
     with pytest.raises(NotReady, match="a golden answer was not reproduced") as caught:
         engine.ready()
     assert isinstance(caught.value, ConvoyError)
-
-
-def test_what_waits_at_a_stop_is_refused_as_not_ready(tiny_bundle: Path) -> None:
-    engine, held = start(Settings(bundle=tiny_bundle, threads=1)), Held()
-
-    async def scenario() -> None:
-        running = asyncio.create_task(classify(engine, held, 1))
-        await asyncio.to_thread(held.running.acquire)
-        waiting = asyncio.create_task(classify(engine, held, 2))
-        await asyncio.sleep(0)
-        stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
-        with pytest.raises(NotReady, match="shutting down"):
-            await waiting
-        held.release.set()
-        assert (await running)["k"] == 1
-        await stopping
-
-    asyncio.run(scenario())
 
 
 def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from bundle.preprocess import preprocess
 from service.settings import Settings
 from tests.pictures import COLOURS, encode, noise, plain
 from tests.service.conftest import Served, new_engine, served
+from tests.service.devices import Held, loaded
 from tests.tiny import LABELS, SPEC, probabilities_of
 
 RED = encode(plain("red"))
@@ -129,11 +130,15 @@ def test_a_field_with_a_url_is_not_fetched(tiny_service: Served) -> None:
             trap.accept()
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "NONSENSE"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "PROPFIND"])
 def test_another_method_is_405(tiny_service: Served, method: str) -> None:
     response = httpx.request(method, tiny_service.url + "/predict")
     assert problem_of(response)[0] == 405
     assert response.headers["allow"] == "POST"
+
+
+def test_a_method_that_is_none_is_refused_by_the_server(tiny_service: Served) -> None:
+    assert httpx.request("NONSENSE", tiny_service.url + "/predict").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -144,7 +149,7 @@ def test_other_paths_are_404(tiny_service: Served, path: str) -> None:
     assert problem_of(tiny_service.post(RED, path))[0] in (404, 405)
 
 
-@pytest.mark.parametrize("path", ["/", "/docs.json", "/schema.json", "/static_content/index.css"])
+@pytest.mark.parametrize("path", ["/docs", "/schema.json", "/static_content/index.css"])
 def test_bentomls_pages_are_passed_on(tiny_service: Served, path: str) -> None:
     assert tiny_service.get(path).text == "BentoML's own page"
 
@@ -163,7 +168,7 @@ def test_models(tiny_service: Served, tiny_bundle: Path) -> None:
 def test_health(tiny_service: Served, tiny_bundle: Path) -> None:
     assert tiny_service.get("/livez").json() == {"status": "live"}
     assert tiny_service.get("/healthz").status_code == 200
-    assert tiny_service.get("/readyz").json()["bundle"] == open_bundle(tiny_bundle).id
+    assert tiny_service.get("/readyz").json()["models"][0]["bundle"] == open_bundle(tiny_bundle).id
 
 
 def test_metrics_count_by_route_and_never_by_path(tiny_service: Served) -> None:
@@ -174,9 +179,9 @@ def test_metrics_count_by_route_and_never_by_path(tiny_service: Served) -> None:
     assert "made-up" not in text
     assert 'convoy_requests_total{method="GET",route="other",status="404"}' in text
     assert 'convoy_requests_total{method="POST",route="/predict",status="200"}' in text
-    for stage in ("queue", "decode", "preprocess", "infer"):
-        assert f'convoy_stage_seconds_count{{stage="{stage}"}}' in text
-    assert f'bundle="{open_bundle(tiny_service.engine.settings.bundle).id}"' in text
+    for stage in ("queue", "decode", "preprocess", "infer", "total"):
+        assert f'convoy_stage_seconds_count{{model="tiny",stage="{stage}"}}' in text
+    assert f'bundle="{open_bundle(tiny_service.engine.settings.models).id}"' in text
 
 
 def test_a_declared_length_is_refused_before_the_body(tiny_service: Served) -> None:
@@ -196,7 +201,7 @@ def test_an_undeclared_length_is_refused_while_reading(tiny_service: Served) -> 
 
 def test_a_slow_upload_is_ended_and_holds_nobody_up(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(bundle=tiny_bundle, timeout=0.3)).join()
+    engine.start(Settings(models=tiny_bundle, timeout=0.3)).join()
     with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow")
         assert service.post(RED).status_code == 200
@@ -234,7 +239,7 @@ def test_an_internal_error_is_a_500_without_details(tiny_service: Served, monkey
     def fail(*_: object) -> None:
         raise KeyError("secret")
 
-    monkeypatch.setattr(type(tiny_service.engine.ready()), "classify", fail)
+    monkeypatch.setattr("service.model.preprocess", fail)
     response = tiny_service.post(RED)
     assert problem_of(response)[0] == 500
     assert "secret" not in response.text
@@ -246,30 +251,102 @@ def test_nothing_but_json_leaves_the_service(tiny_service: Served) -> None:
 
 def test_a_full_house_refuses_before_the_body(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(bundle=tiny_bundle, threads=1, queue=1)).join()
+    engine.start(Settings(models=tiny_bundle, threads=1, queue=1)).join()
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     with served(engine) as service:
         uploads = [socket.create_connection(("127.0.0.1", service.port), timeout=5) for _ in range(2)]
         for connection in uploads:
             connection.sendall(head + b"begun")
-        while engine._uploads < 2:
+        while engine.admission.pictures < 2:
             assert service.get("/livez").status_code == 200
         with socket.create_connection(("127.0.0.1", service.port), timeout=5) as third:
             third.sendall(head)
             assert third.recv(20).startswith(b"HTTP/1.1 429")
         for connection in uploads:
             connection.close()
-        while engine._uploads:
+        while engine.admission.pictures:
             assert service.get("/livez").status_code == 200
         assert service.post(RED).status_code == 200
 
 
 def test_a_slow_upload_leaves_the_answer_its_time(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(bundle=tiny_bundle, timeout=1)).join()
+    engine.start(Settings(models=tiny_bundle, timeout=1)).join()
     with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(RED))
         connection.sendall(RED[:-1])
         threading.Event().wait(0.9)  # the client's slowness is what is tested
         connection.sendall(RED[-1:])
         assert connection.recv(20).startswith(b"HTTP/1.1 200")
+
+
+def batch_of(*pictures: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("images", (f"{number}.png", data)) for number, data in enumerate(pictures)]
+
+
+def test_a_batch_has_one_result_or_problem_per_picture_in_order(tiny_service: Served) -> None:
+    blue = encode(plain("blue"))
+    response = httpx.post(tiny_service.url + "/predict_batch?top_k=1", files=batch_of(RED, b"hello", blue, b""))
+    body = response.json()
+    assert response.status_code == 200
+    assert body["bundle"]
+    first, second, third, fourth = body["results"]
+    assert first["predictions"] == tiny_service.post(RED, "/predict?top_k=1").json()["predictions"]
+    assert third["predictions"][0]["label"] == "blue"
+    assert (second["problem"]["status"], fourth["problem"]["status"]) == (415, 400)
+    assert "expected one of JPEG" in second["problem"]["detail"]
+
+
+def test_a_batch_has_limits(tiny_service: Served) -> None:
+    url = tiny_service.url + "/predict_batch"
+    assert problem_of(httpx.post(url, content=RED))[0] == 400
+    assert problem_of(httpx.post(url, files={"image": RED}))[0] == 400
+    status, detail = problem_of(httpx.post(url, files=batch_of(*[RED] * 65)))
+    assert (status, "more than 64 images" in detail) == (413, True)
+    assert problem_of(httpx.post(url, files=batch_of(RED, b"x" * 200_001)))[0] == 413
+    assert len(httpx.post(url, files=batch_of(*[RED] * 64)).json()["results"]) == 64
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "inf", "1" * 30, ""])
+def test_a_wrong_timeout_is_400(tiny_service: Served, seconds: str) -> None:
+    status, detail = problem_of(tiny_service.post(RED, headers={"x-request-timeout": seconds}))
+    assert (status, "X-Request-Timeout" in detail) == (400, True)
+
+
+def test_who_cannot_be_answered_in_time_is_refused_at_once(tiny_service: Served) -> None:
+    response = tiny_service.post(RED, headers={"x-request-timeout": "0.000001"})
+    assert problem_of(response)[0] == 429
+    assert response.headers["retry-after"] == "1"
+    assert tiny_service.post(RED, headers={"x-request-timeout": "5"}).status_code == 200
+    assert 'convoy_shed_total{reason="time"}' in tiny_service.get("/metrics").text
+
+
+def test_the_stages_are_in_the_answers_header(tiny_service: Served) -> None:
+    timing = tiny_service.post(RED).headers["server-timing"]
+    assert [part.split(";")[0] for part in timing.split(", ")] == ["queue", "decode", "preprocess", "infer"]
+
+
+def test_a_client_that_leaves_takes_its_work_with_it(tiny_bundle: Path) -> None:
+    held = Held()
+    engine = new_engine()
+    with loaded(held):
+        engine.start(Settings(models=tiny_bundle, threads=1, batching="off")).join()
+    held.hold()
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(RED)
+    with served(engine) as service:
+        connections = [socket.create_connection(("127.0.0.1", service.port), timeout=5) for _ in range(2)]
+        for number, connection in enumerate(connections):
+            connection.sendall(head + RED)
+            while engine.admission.pictures <= number:
+                assert service.get("/livez").status_code == 200
+        assert held.running.acquire(timeout=5)
+        connections[1].close()
+        while 'status="499"' not in service.get("/metrics").text:
+            pass
+        held.release.set()
+        assert connections[0].recv(20).startswith(b"HTTP/1.1 200")
+        connections[0].close()
+        while engine.admission.pictures:
+            assert service.get("/livez").status_code == 200
+    engine.stop()
+    assert held.sizes == [1]

@@ -39,7 +39,7 @@ def test_a_problem_is_rfc_9457_and_has_the_protocols_error_key() -> None:
     ("error", "header", "value"),
     [
         (NotReady("loading"), "retry-after", "1"),
-        (Overloaded(9), "retry-after", "1"),
+        (Overloaded("time", "busy", 2.2, 9.0), "retry-after", "3"),
         (MethodNotAllowed("PUT", "/predict", "POST"), "allow", "POST"),
         (UploadTooLarge(5), "connection", "close"),
     ],
@@ -57,4 +57,9 @@ def test_an_error_of_ours_keeps_its_message_to_itself(error: Exception) -> None:
 
 def test_every_service_error_has_a_status_or_is_no_answer() -> None:
     own = {error for error in subclasses(ConvoyError) if error.__module__ == service.errors.__name__}
-    assert own - set(STATUS) == {RequestError, service.errors.SettingInvalid}
+    assert own - set(STATUS) == {
+        RequestError,
+        service.errors.SettingInvalid,
+        service.errors.FolderNotModels,
+        service.errors.VersionDiffers,
+    }

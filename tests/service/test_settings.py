@@ -12,27 +12,30 @@ from service.settings import read_settings
 
 
 def test_defaults_and_overrides() -> None:
-    settings = read_settings({"CONVOY_BUNDLE": "b", "CONVOY_MAX_PIXELS": "1000", "CONVOY_FORMATS": "jpeg, tiff"})
-    assert settings.bundle == Path("b")
+    settings = read_settings({"CONVOY_MODELS": "b", "CONVOY_MAX_PIXELS": "1000", "CONVOY_FORMATS": "jpeg, tiff"})
+    assert settings.models == Path("b")
     assert settings.limits.max_pixels == 1000
     assert settings.limits.formats == ("JPEG", "TIFF")
     assert settings.threads == available_cores()
 
 
 def test_tiff_is_off_by_default() -> None:
-    assert "TIFF" not in read_settings({"CONVOY_BUNDLE": "b"}).formats
+    assert "TIFF" not in read_settings({"CONVOY_MODELS": "b"}).formats
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({}, "CONVOY_BUNDLE: not set: give the path of a bundle folder"),
-        ({"CONVOY_BUNDLE": ""}, "CONVOY_BUNDLE: not set"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "two"}, "CONVOY_THREADS: Input should be a valid integer"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_THREADS": "0"}, "CONVOY_THREADS: .*greater than or equal to 1"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "inf"}, "CONVOY_TIMEOUT"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_TIMEOUT": "26"}, "CONVOY_TIMEOUT: .*less than or equal to 25"),
-        ({"CONVOY_BUNDLE": "b", "CONVOY_FORMATS": "EPS"}, "CONVOY_FORMATS.*EPS: choose from JPEG"),
+        ({}, "CONVOY_MODELS: not set: give the path of a bundle folder"),
+        ({"CONVOY_MODELS": ""}, "CONVOY_MODELS: not set"),
+        ({"CONVOY_MODELS": "b", "CONVOY_THREADS": "two"}, "CONVOY_THREADS: Input should be a valid integer"),
+        ({"CONVOY_MODELS": "b", "CONVOY_THREADS": "0"}, "CONVOY_THREADS: .*greater than or equal to 1"),
+        ({"CONVOY_MODELS": "b", "CONVOY_TIMEOUT": "inf"}, "CONVOY_TIMEOUT"),
+        ({"CONVOY_MODELS": "b", "CONVOY_TIMEOUT": "26"}, "CONVOY_TIMEOUT: .*less than or equal to 25"),
+        ({"CONVOY_MODELS": "b", "CONVOY_FORMATS": "EPS"}, "CONVOY_FORMATS: EPS: choose from JPEG"),
+        ({"CONVOY_MODELS": "b", "CONVOY_BATCHING": "many"}, "CONVOY_BATCHING: expected auto, off or a whole number"),
+        ({"CONVOY_MODELS": "b", "CONVOY_BATCHING": "0"}, "CONVOY_BATCHING: expected auto, off"),
+        ({"CONVOY_MODELS": "b", "CONVOY_MAX_BYTES": "99999999"}, "CONVOY_MAX_REQUEST_BYTES: .* is less than max_bytes"),
     ],
 )
 def test_a_wrong_setting_names_its_variable(environment: dict[str, str], message: str) -> None:
@@ -42,14 +45,14 @@ def test_a_wrong_setting_names_its_variable(environment: dict[str, str], message
 
 def test_a_packed_bundle_is_found_without_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PACKED_BUNDLE", tmp_path)
-    assert read_settings({}).bundle == tmp_path
-    assert read_settings({"CONVOY_BUNDLE": "b"}).bundle == Path("b")
+    assert read_settings({}).models == tmp_path
+    assert read_settings({"CONVOY_MODELS": "b"}).models == Path("b")
 
 
 def test_a_near_miss_is_warned_of_and_kubernetes_is_not(caplog: pytest.LogCaptureFixture) -> None:
     kubernetes = {"CONVOY_SERVICE_HOST": "10.0.0.1", "CONVOY_PORT_3000_TCP_ADDR": "10.0.0.1", "CONVOY_TEST_DATA": "x"}
     with caplog.at_level(logging.WARNING):
-        read_settings({"CONVOY_BUNDLE": "b", "CONVOY_MAX_PIXEL": "1", **kubernetes})
+        read_settings({"CONVOY_MODELS": "b", "CONVOY_MAX_PIXEL": "1", **kubernetes})
     assert [record.getMessage() for record in caplog.records] == [
         "CONVOY_MAX_PIXEL is not a setting; did you mean CONVOY_MAX_PIXELS?"
     ]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import MalformedRequest, RequestError, UploadTooLarge
-from service.uploads import ImageForm, Upload
+from service.errors import MalformedRequest, RequestError, TooManyItems, UploadTooLarge
+from service.uploads import IMAGE, IMAGES, TOP_K, Field, ImageForm
 
 BOUNDARY = b"frontier"
 
@@ -20,11 +20,17 @@ def part(name: str, content: bytes, headers: bytes = b"") -> bytes:
 END = b"--" + BOUNDARY + b"--\r\n"
 
 
-def parse(body: bytes, step: int = 10_000, limit: int = 10_000) -> Upload:
-    form = ImageForm(BOUNDARY, limit)
+def fed(body: bytes, fields: dict[bytes, Field], step: int = 10_000) -> ImageForm:
+    form = ImageForm(BOUNDARY, fields)
     for start in range(0, len(body), step):
         form.feed(body[start : start + step])
-    return form.close()
+    form.close()
+    return form
+
+
+def parse(body: bytes, step: int = 10_000, limit: int = 10_000) -> tuple[bytes, str | None]:
+    form = fed(body, {IMAGE: Field(limit), TOP_K: Field(64)}, step)
+    return form.one(IMAGE), form.text(TOP_K)
 
 
 @settings(max_examples=200)
@@ -33,11 +39,11 @@ def test_any_content_comes_out_whatever_the_chunks(content: bytes, step: int) ->
     if BOUNDARY in content:
         return
     body = part("top_k", b"3") + part("image", content, b"Content-Type: image/jpg\r\n") + part("note", b"x") + END
-    assert parse(body, step) == Upload(content, "3")
+    assert parse(body, step) == (content, "3")
 
 
 def test_an_empty_image_is_still_an_image() -> None:
-    assert parse(part("image", b"") + END) == Upload(b"", None)
+    assert parse(part("image", b"") + END) == (b"", None)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +71,20 @@ def test_a_small_field_stays_small() -> None:
 
 def test_a_boundary_that_is_too_long_is_malformed() -> None:
     with pytest.raises(MalformedRequest, match="oundary"):
-        ImageForm(b"b" * 10_000, 10)
+        ImageForm(b"b" * 10_000, {})
+
+
+def test_several_images_come_in_order_and_are_counted() -> None:
+    body = part("images", b"a") + part("image", b"x") + part("images", b"") + part("images", b"c") + END
+    assert fed(body, {IMAGES: Field(10, 3)}, 5).many(IMAGES) == [b"a", b"", b"c"]
+    with pytest.raises(TooManyItems, match="more than 2 images"):
+        fed(body, {IMAGES: Field(10, 2)})
+    with pytest.raises(MalformedRequest, match="no multipart field 'images'"):
+        fed(END, {IMAGES: Field(10, 2)}).many(IMAGES)
 
 
 def test_the_limit_is_of_the_image_and_inclusive() -> None:
-    assert parse(part("image", b"x" * 50) + END, limit=50).image == b"x" * 50
+    assert parse(part("image", b"x" * 50) + END, limit=50)[0] == b"x" * 50
     with pytest.raises(UploadTooLarge, match="larger than 50 bytes"):
         parse(part("image", b"x" * 51) + END, limit=50)
 
@@ -81,4 +96,4 @@ def test_damaged_forms_give_bytes_or_a_request_error(data: st.DataObject) -> Non
     for _ in range(data.draw(st.integers(1, 8))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     with suppress(RequestError):
-        assert isinstance(parse(bytes(body[: data.draw(st.integers(0, len(body)))]), 7), Upload)
+        assert isinstance(parse(bytes(body[: data.draw(st.integers(0, len(body)))]), 7)[0], bytes)

@@ -1,0 +1,95 @@
+"""Who is let in: by the time that the work ahead will take, by the number of pictures, and by their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import Overloaded
+from service.pace import Pace
+
+RETRY_SECONDS = 1.0
+
+
+class Admission:
+    """Counts what is uploading, waiting and running. Of the event loop alone.
+
+    places: pictures at most, uploading or worked on. threads: that prepare them. max_bytes: of all bodies together.
+    """
+
+    def __init__(self, places: int, threads: int, max_bytes: int) -> None:
+        self.places, self.threads, self.max_bytes = places, threads, max_bytes
+        self.pictures = 0
+        self.bytes = 0
+        self.paces: list[Pace] = []
+
+    def wait(self, pace: Pace) -> float:
+        """Seconds until a picture that comes now would be begun, as far as the past tells."""
+        pool = sum(other.pending * other.pool_seconds for other in self.paces) / self.threads
+        return max(pool, pace.lane_seconds)
+
+    def check(self, pace: Pace, count: int, size: int, seconds: float, max_wait: float) -> None:
+        """Raises: Overloaded, when `count` pictures of `size` bytes have no place or no time.
+
+        `seconds` until the deadline; `max_wait` is what waiting alone may take. Whoever comes to an idle service
+        is let in, unless no picture was ever answered that fast.
+        """
+        if self.pictures and self.pictures + count > self.places:
+            detail = f"{self.pictures} pictures are being worked on already"
+            raise Overloaded("places", detail, self._until_idle(), seconds)
+        if self.bytes and self.bytes + size > self.max_bytes:
+            detail = f"{self.bytes} bytes of pictures are being worked on already"
+            raise Overloaded("bytes", detail, self._until_idle(), seconds)
+        wait = self.wait(pace)
+        excess = max(wait - max_wait, wait + pace.own_seconds - seconds)
+        if excess > 0 and (self.pictures or wait + pace.own_seconds > seconds):
+            raise Overloaded("time", f"an answer would take about {wait + pace.own_seconds:.2g} s", excess, seconds)
+
+    @contextmanager
+    def held(self, pace: Pace, count: int, size: int) -> Iterator[None]:
+        """Hold places within the block."""
+        self.take(pace, count, size)
+        try:
+            yield
+        finally:
+            self.give_back(pace, count, size)
+
+    def take(self, pace: Pace, count: int, size: int) -> None:
+        """Hold places until `give_back`."""
+        pace.pending += count
+        self.pictures += count
+        self.bytes += size
+
+    def give_back(self, pace: Pace, count: int, size: int) -> None:
+        """The counterpart of `take`."""
+        pace.pending -= count
+        self.pictures -= count
+        self.bytes -= size
+
+    def _until_idle(self) -> float:
+        return max(RETRY_SECONDS, max((self.wait(pace) for pace in self.paces), default=0.0) / 2)
+
+
+class Pacer:
+    """Spreads refusals in time when they come too fast.
+
+    A client that asks again at once turns refusing into the service's main work: receiving and refusing 1,500
+    uploads a second takes the cores that the accepted ones need. The first refusals go out at once; beyond
+    `per_second` each is held back for its turn, for `longest` seconds at most, which costs nothing.
+    """
+
+    def __init__(self, per_second: float = 50.0, burst: int = 25, longest: float = 1.0) -> None:
+        self._step, self._lead, self._longest = 1 / per_second, burst / per_second, longest
+        self._next = 0.0
+
+    def delay(self, now: float) -> float:
+        """Seconds to hold back a refusal that is due at `now`."""
+        self._next = min(max(self._next, now - self._lead) + self._step, now + self._longest)
+        return max(0.0, self._next - now)
+
+    async def pause(self, at_most: float) -> None:
+        """Hold back the calling refusal, and never beyond its own deadline."""
+        if (seconds := min(self.delay(time.monotonic()), at_most)) > 0:
+            await asyncio.sleep(seconds)

@@ -1,0 +1,111 @@
+"""Runs prepared pictures: one by one where they are, or in batches on threads of its own.
+
+There is no waiting window. A lane that becomes free takes what is there, up to the cap: while it computes, the
+next batch gathers. Alone, a picture never waits; under load, batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from service.curve import Plan
+from service.errors import NotReady
+from service.job import Job
+from service.runtime import Batch, Probabilities
+
+logger = logging.getLogger("convoy.service")
+
+Ended = Callable[[Job], None]
+"""Called once for every job that was put, whatever became of it."""
+Ran = Callable[[int, float], None]
+"""Called after every call of the runtime with the batch's size and its seconds."""
+
+
+class Batcher:
+    """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the job itself."""
+
+    def __init__(self, run: Callable[[Batch], Probabilities], plan: Plan, ended: Ended, ran: Ran) -> None:
+        self._run, self._plan, self._ended, self._ran = run, plan, ended, ran
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        lanes = plan.lanes if plan.cap > 1 else 0
+        self._threads = [threading.Thread(target=self._lane, name="convoy-infer", daemon=True) for _ in range(lanes)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Prepared pictures that wait for a lane."""
+        return len(self._waiting)
+
+    def put(self, job: Job) -> None:
+        """Run a job that has its pixels, now or with the next batch."""
+        if not self._threads:
+            self._answer([job])
+            return
+        with self._changed:
+            if not self._closed:
+                self._waiting.append(job)
+                self._changed.notify()
+                return
+        job.fail(NotReady("shutting down"))
+        self._ended(job)
+
+    def close(self) -> None:
+        """Answer what waits, then end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _lane(self) -> None:
+        while batch := self._take():
+            self._answer(batch)
+
+    def _take(self) -> list[Job]:
+        """Up to `cap` jobs that somebody still waits for; empty when closed and nothing is left."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            return [self._waiting.popleft() for _ in range(min(self._plan.cap, len(self._waiting)))]
+
+    def _answer(self, jobs: list[Job]) -> None:
+        wanted = [job for job in jobs if job.wanted()]
+        try:
+            if wanted:
+                self._infer(wanted)
+        except Exception as error:
+            self._one_by_one(wanted, error)
+        finally:
+            for job in jobs:
+                self._ended(job)
+
+    def _infer(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.mark("queue")
+        batch = np.stack([job.pixels for job in jobs])
+        probabilities = self._run(batch)
+        for job in jobs:
+            job.mark("infer")
+        self._ran(len(jobs), jobs[0].last)
+        for job, row in zip(jobs, probabilities, strict=True):
+            job.give(row)
+
+    def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
+        """What a batch failed with is the fault of one of its pictures at most."""
+        if len(jobs) == 1:
+            jobs[0].fail(error)
+            return
+        logger.warning("a batch of %d failed and is run one by one: %s", len(jobs), error)
+        for job in jobs:
+            try:
+                self._infer([job])
+            except Exception as own:
+                job.fail(own)

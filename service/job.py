@@ -1,0 +1,99 @@
+"""One picture on its way from the event loop through the threads and back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.patience import Patience
+
+Shape = Callable[[NDArray[np.float32]], Any]
+"""float32 [K] probabilities → the answer, made on a thread and not on the event loop."""
+
+STAGES = ("queue", "decode", "preprocess", "infer")
+
+
+_NOT_YET = np.empty((0, 0, 3), np.uint8)
+
+
+class Job:
+    """`source` is an encoded picture, or its uint8 [H, W, 3] tensor. Made on the event loop that waits for it.
+
+    `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. Exactly one of
+    `give` and `fail` ends it.
+    """
+
+    def __init__(self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape) -> None:
+        self.source = source
+        self.pixels: NDArray[np.uint8] = _NOT_YET
+        self.probabilities: NDArray[np.float32] | None = None
+        self.seconds: dict[str, float] = {}
+        self.last = 0.0
+        self.size = len(source) if isinstance(source, bytes) else source.nbytes
+        self._deadline = patience.deadline()
+        self._patience = patience
+        self._shape = shape
+        self._left = time.perf_counter()
+        self._abandoned = False
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Any] = self._loop.create_future()
+
+    async def answer(self) -> Any:
+        """The answer. Raises: DeadlinePassed or OwnDeadlinePassed, whatever `fail` was given."""
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - time.monotonic())):
+                return await self._future
+        except TimeoutError as error:
+            raise self._patience.passed() from error
+
+    def abandon(self) -> None:
+        """Nobody waits any more: out of every queue that it is still in."""
+        self._abandoned = True
+
+    def wanted(self) -> bool:
+        """False once nobody waits any more or the deadline has passed: such a job is not to be worked on."""
+        if not self._abandoned and time.monotonic() > self._deadline:
+            self.fail(self._patience.passed())
+            self.abandon()
+        return not self._abandoned
+
+    def mark(self, stage: str) -> None:
+        """The time since the last mark was spent in `stage`."""
+        now = time.perf_counter()
+        self.last = now - self._left
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.last
+        self._left = now
+
+    def give(self, probabilities: NDArray[np.float32]) -> None:
+        """End with the answer made of float32 [K]; from any thread."""
+        self.probabilities = probabilities
+        try:
+            result = self._shape(probabilities)
+        except Exception as error:
+            self.fail(error)
+        else:
+            self._soon(self._set_answer, result)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error; from any thread."""
+        self._soon(self._set_error, error)
+
+    def _set_answer(self, answer: object) -> None:
+        if not self._future.done():
+            self._future.set_result(answer)
+
+    def _set_error(self, error: BaseException) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)
+            self._future.exception()  # a client that left is no "exception was never retrieved"
+
+    def _soon(self, call: Callable[[Any], None], value: object) -> None:
+        # After the loop's end nobody waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, value)

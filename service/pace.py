@@ -1,0 +1,63 @@
+"""How long a picture takes here, learned from every one that was answered."""
+
+from __future__ import annotations
+
+_WEIGHT = 0.1
+"""Of the newest picture: the last thirty or so decide."""
+
+
+class Average:
+    """An exponentially weighted mean of seconds, and the least of them."""
+
+    def __init__(self) -> None:
+        self.mean = 0.0
+        self.least = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more observation."""
+        if self.mean == 0.0:
+            self.mean = self.least = seconds
+            return
+        self.mean += _WEIGHT * (seconds - self.mean)
+        self.least = min(self.least, seconds)
+
+
+class Pace:
+    """Seconds of one thread that a picture takes to prepare, and of one lane to infer.
+
+    `lanes` is 0 where the preparing thread infers too. Written by threads and read by the event loop: a lost
+    update of a mean does no harm.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        self.prepare = Average()
+        self.infer = Average()
+        self.pending = 0
+        """Pictures uploading, waiting or being worked on: of the event loop alone."""
+
+    def add(self, seconds: dict[str, float]) -> None:
+        """Learn from an answered picture."""
+        self.prepare.add(seconds.get("decode", 0.0) + seconds.get("preprocess", 0.0))
+        if not self.lanes:
+            self.infer.add(seconds.get("infer", 0.0))
+
+    def add_batch(self, size: int, seconds: float) -> None:
+        """Learn from a call of the runtime."""
+        if self.lanes:
+            self.infer.add(seconds / size)
+
+    @property
+    def pool_seconds(self) -> float:
+        """Of a preparing thread, per picture."""
+        return self.prepare.mean + (0.0 if self.lanes else self.infer.mean)
+
+    @property
+    def lane_seconds(self) -> float:
+        """Until the lanes have worked off what is pending."""
+        return self.pending * self.infer.mean / self.lanes if self.lanes else 0.0
+
+    @property
+    def own_seconds(self) -> float:
+        """The least that a picture has ever taken by itself: a lucky guess refuses nobody."""
+        return self.prepare.least + self.infer.least
