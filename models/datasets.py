@@ -74,6 +74,7 @@ def picture_loader(pictures: Pictures, augment: Augment, batch_size: int, order:
         sampler=order,
         num_workers=workers,
         persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
     )
 
 

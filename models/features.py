@@ -21,30 +21,37 @@ from models.transfer import Head, head_of, headless
 BATCH = 32
 
 
-def features_of(network: nn.Module, head: str, spec: Preprocess, pictures: Pictures, path: Path) -> NDArray[np.float32]:
-    """float32 [n, F], what the layer at `head` gets to see in eval mode; read from `path` if it is there already."""
+def features_of(
+    network: nn.Module, head: str, spec: Preprocess, pictures: Pictures, path: Path, device: torch.device | str = "cpu"
+) -> NDArray[np.float32]:
+    """float32 [n, F], what the layer at `head` gets to see in eval mode; read from `path` if it is there already.
+
+    device: where they are computed; the network is on the CPU before and after.
+    """
     if not path.exists():
-        _compute(network, head, spec, pictures, path)
+        _compute(network, head, spec, pictures, path, torch.device(device))
     features: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
     return features
 
 
 @torch.inference_mode()
-def _compute(network: nn.Module, head: str, spec: Preprocess, pictures: Pictures, path: Path) -> None:
-    partial, training, normalise = path.with_suffix(".partial"), network.training, Normalise(spec)
+def _compute(
+    network: nn.Module, head: str, spec: Preprocess, pictures: Pictures, path: Path, device: torch.device
+) -> None:
+    partial, training, normalise = path.with_suffix(".partial"), network.training, Normalise(spec).to(device)
     width = _width(head_of(network, head))
-    network.eval()
+    network.eval().to(device)
     try:
         with headless(network, head) as backbone:
             array = open_memmap(partial, mode="w+", dtype=np.float32, shape=(len(pictures.samples), width))
             start = 0
             for batch in pictures.batches(spec, BATCH):
-                found = backbone(normalise(torch.from_numpy(np.array(batch))))
-                array[start : start + len(found)] = found.numpy()
+                found = backbone(normalise(torch.from_numpy(np.array(batch)).to(device)))
+                array[start : start + len(found)] = found.cpu().numpy()
                 start += len(found)
             array.flush()
     finally:
-        network.train(training)
+        network.to("cpu").train(training)
     partial.replace(path)
 
 

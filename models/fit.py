@@ -107,7 +107,7 @@ def fit(task: Task, folder: Path, out: Path, conditions: Conditions, *, resume: 
     """
     recipe = task.recipe
     trainer = trainer_of(recipe, conditions, callbacks_of(recipe, folder, conditions.tell), folder)
-    training, validation = loaders_of(task, place_of(trainer), folder)
+    training, validation = loaders_of(task, trainer, folder)
     if task.by_features:
         # A layer of a thousand numbers is multiplied before a second thread has woken up.
         torch.set_num_threads(1)
@@ -189,13 +189,9 @@ def trainer_of(
     return trainer
 
 
-def place_of(trainer: Trainer) -> Place:
-    return Place(trainer.global_rank, trainer.world_size)
-
-
-def loaders_of(task: Task, place: Place, folder: Path) -> tuple[Batches, Batches]:
+def loaders_of(task: Task, trainer: Trainer, folder: Path) -> tuple[Batches, Batches]:
     """(training, validation)."""
-    recipe, data = task.recipe, task.data
+    recipe, data, place = task.recipe, task.data, Place(trainer.global_rank, trainer.world_size)
     counts = task.class_counts
     weights = None
     if recipe.sampling == "balanced":
@@ -208,7 +204,8 @@ def loaders_of(task: Task, place: Place, folder: Path) -> tuple[Batches, Batches
 
         def features(pictures: Pictures) -> tuple[NDArray[np.float32], Tensor]:
             path = folder / f"features-{pictures.split}-{place.rank}.npy"
-            return features_of(task.network, task.entry.head, task.spec, pictures, path), labels_of(pictures)
+            device = trainer.strategy.root_device
+            return features_of(task.network, task.entry.head, task.spec, pictures, path, device), labels_of(pictures)
 
         return (
             feature_loader(*features(data.train), size, order),

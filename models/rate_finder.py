@@ -19,7 +19,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 
 from models.charts import Axis, Chart, Line, across, polyline, round_ticks, up
 from models.errors import TooFewSteps
-from models.fit import Conditions, loaders_of, place_of, trainer_of
+from models.fit import Conditions, loaders_of, trainer_of
 from models.recipe import Recipe
 from models.report import render
 from models.train import prepare
@@ -45,7 +45,7 @@ def find_rate(recipe: Recipe, *, progress: bool = False) -> Rates:
         folder = Path(scratch)
         task = prepare(recipe, folder).task
         trainer = trainer_of(recipe, Conditions(progress=progress), [], folder, enable_checkpointing=False)
-        training, _ = loaders_of(task, place_of(trainer), folder)
+        training, _ = loaders_of(task, trainer, folder)
         # Lightning draws a bar whether it is wanted or not.
         silence = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
         with warnings.catch_warnings(), silence:

@@ -97,3 +97,14 @@ def test_bf16_trains_here(colours: Path, tmp_path: Path) -> None:
     assert trained.metrics.top1 >= 0.9
     weights = load_file(tmp_path / "run" / "weights.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_processes_of_each_machine(colours: Path, tmp_path: Path) -> None:
+    recipe = resolve_recipe("lenet5", colours, epochs=3, batch_size=8, learning_rate=3e-3)
+    assert in_processes(recipe, tmp_path / "one", 1).returncode == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "convoy.main", "train", "--recipe", str(tmp_path / "one.yaml"), "--devices", "2"]
+    result = subprocess.run([*command, "--out", str(tmp_path / "two")], capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    same(tmp_path / "one", tmp_path / "two")

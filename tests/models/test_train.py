@@ -15,7 +15,8 @@ from models.augment import Augment
 from models.checkpoint import load_checkpoint
 from models.data import read_training_data
 from models.datasets import picture_loader
-from models.errors import BadPictures, Diverged
+from models.errors import BadPictures, Diverged, PictureLost
+from models.fit import Conditions
 from models.inference import logits_of
 from models.learner import Learner
 from models.order import Place, TrainingOrder
@@ -23,6 +24,7 @@ from models.recipe import Recipe, resolve_recipe
 from models.registry import build, find
 from models.stages import Stage
 from models.train import Trained, train
+from tests.pictures import write_colour_folder
 
 FILES = {"history.csv", "last.ckpt", "metrics.json", "recipe.yaml", "report.html"}
 
@@ -193,3 +195,14 @@ def test_a_diverged_run_is_not_published(colours: Path, tmp_path: Path) -> None:
     with pytest.raises(Diverged, match=r"in epoch 1 .* lower the learning rate \(it is 1e\+30\)"):
         train(recipe(colours, learning_rate=1e30), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_vanishes_is_named(colours: Path, tmp_path: Path) -> None:
+    data = write_colour_folder(tmp_path / "data", train=4, validation=2)
+    gone = data / "train" / "red" / "001.png"
+    conditions = Conditions(tell=lambda *_: gone.unlink(missing_ok=True))
+    with pytest.raises(PictureLost) as caught:
+        train(resolve_recipe("lenet5", data, epochs=3), tmp_path / "run", conditions=conditions)
+    assert str(caught.value).startswith(f"{gone}: ")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
