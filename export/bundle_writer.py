@@ -68,7 +68,7 @@ def export(
     checkpoint = load_checkpoint(run)
     pictures = evaluation_pictures(checkpoint.manifest, data)
     ranges = None
-    if any(target.precision == "int8" for target in chosen):
+    if any(target.calibrated for target in chosen):
         ranges = calibration_pictures(checkpoint.manifest, calibration)
     with (
         write_folder(out, "bundle", overwrite=overwrite) as partial,

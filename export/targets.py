@@ -33,7 +33,7 @@ class Target:
     extra: of pyproject.toml, and modules: that must be there. tools: packages whose versions the manifest names.
     tolerance: largest allowed difference of a probability from PyTorch's on the same pixels, None: not limited.
     min_top1_agreement: smallest allowed share of pictures with the same first class.
-    batch: True for any batch size, False for one picture at a time.
+    batch: True for any batch size, False for one picture at a time. calibrated: needs pictures for its ranges.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Target:
     min_top1_agreement: float
     batch: bool = True
     unverified: str | None = None
+    calibrated: bool = False
 
     @property
     def file(self) -> str:
@@ -141,6 +142,7 @@ register(
         tools=_ONNX,
         tolerance=None,
         min_top1_agreement=0.9,
+        calibrated=True,
     )
 )
 register(
@@ -186,6 +188,7 @@ register(
         tools=_ONNX,
         tolerance=None,
         min_top1_agreement=0.9,
+        calibrated=True,
     )
 )
 _EXECUTORCH = ("torch", "executorch", "torchao")
@@ -220,5 +223,42 @@ register(
         tolerance=None,
         min_top1_agreement=0.9,
         batch=False,
+        calibrated=True,
+    )
+)
+_NOT_HERE = "Core ML runs on macOS and iOS only; its description (input, labels) was checked, its answers were not"
+
+register(
+    Target(
+        name="coreml",
+        groups=("phone",),
+        suffix=".mlpackage.zip",
+        precision="fp16",
+        writer="export.to_coreml",
+        runner=None,
+        extra="coreml",
+        modules=("torch", "coremltools"),
+        tools=("torch", "coremltools"),
+        tolerance=None,
+        min_top1_agreement=0.99,
+        batch=False,
+        unverified=_NOT_HERE,
+    )
+)
+register(
+    Target(
+        name="coreml-int8",
+        groups=("phone",),
+        suffix="-int8.mlpackage.zip",
+        precision="int8",
+        writer="export.to_coreml_int8",
+        runner=None,
+        extra="coreml",
+        modules=("torch", "coremltools"),
+        tools=("torch", "coremltools"),
+        tolerance=None,
+        min_top1_agreement=0.9,
+        batch=False,
+        unverified=_NOT_HERE,
     )
 )

@@ -150,7 +150,8 @@ def test_the_readme_works_as_written(readme: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/data.md", "docs/train.md", "docs/evaluate.md", "docs/export.md", "docs/serve.md", "docs/operate.md"]
+    "page",
+    [f"docs/{name}.md" for name in ("data", "train", "evaluate", "export", "benchmark", "serve", "operate")],
 )
 def test_a_page_works_as_written(readme: int, page: str, reader: Path, environment: dict[str, str]) -> None:
     assert walk(page, reader, environment) >= 3
