@@ -291,3 +291,23 @@ def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch
     with pytest.raises(NotReady, match="shutting down"):
         engine.ready()
     assert engine._pool is None
+
+
+def test_who_has_waited_much_longer_than_expected_is_refused_when_its_turn_comes(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=0.05)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        waiting = asyncio.create_task(house.ask())
+        patient = asyncio.create_task(house.ask(seconds=10))
+        await asyncio.sleep(0.1)  # the wait itself is what is tested
+        house.held.release.set()
+        (late,) = await waiting
+        assert isinstance(late.error, Overloaded)
+        assert late.error.reason == "late"
+        assert (await running)[0].error is None
+        assert (await patient)[0].error is None
+
+    house.run(scenario)
+    assert len(house.held.sizes) == 2
