@@ -86,7 +86,7 @@ def test_wrong_settings_are_never_ready_and_say_why(monkeypatch: pytest.MonkeyPa
 
 
 def test_draining_is_not_ready_and_still_answers(tiny_bundle: Path) -> None:
-    engine = start(Settings(models=tiny_bundle))
+    engine = start(Settings(models=tiny_bundle, batching="off"))
     with served(engine) as service:
         engine.drain()
         assert service.get("/readyz").status_code == 503
@@ -268,7 +268,7 @@ def test_a_stopped_engine_refuses_and_finishes_what_runs(tiny_bundle: Path) -> N
 
 def test_the_golden_answers_guard_the_door(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bundle.golden.GOLDEN_TOLERANCE", {"fp32": -1.0})
-    engine = start(Settings(models=tiny_bundle))
+    engine = start(Settings(models=tiny_bundle, batching="off"))
     with pytest.raises(NotReady, match="a golden answer was not reproduced") as caught:
         engine.ready()
     assert isinstance(caught.value, ConvoyError)
