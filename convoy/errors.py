@@ -88,3 +88,20 @@ class NotText(ConvoyError):
 class NothingToClassify(ConvoyError):
     def __init__(self, paths: list[str]) -> None:
         super().__init__(f"{', '.join(paths)}: no images there")
+
+
+class NoPaths(ConvoyError):
+    def __init__(self) -> None:
+        super().__init__("give a bundle and at least one image, folder or pattern; with --url only the images")
+
+
+class UrlInvalid(ConvoyError):
+    def __init__(self, url: str) -> None:
+        super().__init__(f"--url {url}: an address like http://127.0.0.1:3000 was expected")
+
+
+class ServiceUnreachable(ConvoyError):
+    exit_code = 1
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: no answer from a Convoy service there ({reason})")

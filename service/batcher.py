@@ -16,6 +16,7 @@ import numpy as np
 from service.curve import Plan
 from service.errors import NotReady
 from service.job import Job
+from service.priority import PICTURES, lower
 from service.runtime import Batch, Probabilities
 
 logger = logging.getLogger("convoy.service")
@@ -66,6 +67,7 @@ class Batcher:
             thread.join()
 
     def _lane(self) -> None:
+        lower(PICTURES)
         while batch := self._take():
             self._answer(batch)
 

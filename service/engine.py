@@ -20,6 +20,7 @@ from service.keys import Keys
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.patience import Patience
+from service.priority import PICTURES, lower
 from service.runtime import Batch
 from service.settings import Settings, read_settings
 from service.shadow import cast_shadows
@@ -234,7 +235,7 @@ class Engine:
                 return
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
             self.admission.paces = [model.pace for model in models]
-            self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="convoy")
+            self._pool = ThreadPoolExecutor(settings.threads, "convoy", lower, (PICTURES,))
             self._catalogue = Catalogue(models)
         for model in models:
             self._announce(model)

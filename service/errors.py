@@ -98,7 +98,7 @@ class NotReady(ConvoyError):
 class Overloaded(ConvoyError):
     """No place, or no time. `retry_after` (whole seconds) from now it would have been accepted, as far as one knows.
 
-    `reason` is `places`, `bytes` or `time`. `patience`: seconds that the client has left for the refusal.
+    `reason` is `places`, `bytes`, `time` or `late`. `patience`: seconds that the client has left for the refusal.
     """
 
     def __init__(self, reason: str, detail: str, retry_after: float, patience: float) -> None:

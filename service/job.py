@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import Overloaded
 from service.patience import Patience
 
 Shape = Callable[[NDArray[np.float32]], Any]
@@ -19,6 +20,8 @@ Shape = Callable[[NDArray[np.float32]], Any]
 STAGES = ("queue", "decode", "preprocess", "infer")
 
 
+LATE = 1.25
+"""Times the wait that is allowed by expectation."""
 _NOT_YET = np.empty((0, 0, 3), np.uint8)
 
 
@@ -62,6 +65,15 @@ class Job:
             self.fail(self._patience.passed())
             self.abandon()
         return not self._abandoned
+
+    def refuse_late(self) -> None:
+        """Raises: Overloaded, when it waited much longer than was expected as it was let in.
+
+        An answer that comes too late for whoever asked costs the next one its time.
+        """
+        waited = self.seconds.get("queue", 0.0)
+        if waited > LATE * self._patience.max_wait:
+            raise Overloaded("late", f"it took {waited:.2g} s until its turn came", 1.0, self._patience.left())
 
     def mark(self, stage: str) -> None:
         """The time since the last mark was spent in `stage`."""

@@ -79,6 +79,7 @@ class ServedModel:
             return
         try:
             job.mark("queue")
+            job.refuse_late()
             self._prepare(job)
         except Exception as error:
             job.fail(error)

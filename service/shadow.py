@@ -22,13 +22,13 @@ from bundle.preprocess import preprocess
 from service.errors import SettingInvalid
 from service.job import Job
 from service.metrics import Metrics
+from service.priority import SHADOW, lower
 from service.runtime import candidates, load_runtime
 from service.settings import Settings
 
 logger = logging.getLogger("convoy.service")
 
 WAITING = 8
-LEAST_PRIORITY = 19
 
 
 class Shadow:
@@ -76,8 +76,7 @@ class Shadow:
             self._metrics.shadow.labels(self.name, self.artefact.target, result).inc()
 
     def _work(self) -> None:
-        with suppress(OSError, AttributeError):  # a thread of Linux; elsewhere it has everybody's priority
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LEAST_PRIORITY)
+        lower(SHADOW)
         while (item := self._waiting.get()) is not None:
             try:
                 self._count("agreed" if self._label(item[0]) == item[1] else "differed")

@@ -150,8 +150,7 @@ def test_the_readme_works_as_written(readme: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "page",
-    [f"docs/{name}.md" for name in ("data", "train", "evaluate", "export", "benchmark", "serve", "operate")],
+    "page", [f"docs/{name}.md" for name in ("data", "train", "evaluate", "export", "benchmark", "serve")]
 )
 def test_a_page_works_as_written(readme: int, page: str, reader: Path, environment: dict[str, str]) -> None:
     assert walk(page, reader, environment) >= 3
@@ -162,6 +161,10 @@ def test_the_load_test_page_works_as_written(readme: int, reader: Path, environm
     with served(serve, reader, environment) as port:
         for block in blocks("docs/load-test.md"):
             run(block, reader, environment, port)
+
+
+def test_the_operators_page_works_as_written(readme: int, reader: Path, environment: dict[str, str]) -> None:
+    assert walk("docs/operate.md", reader, environment) == 3
 
 
 def test_every_make_target_in_the_docs_exists() -> None:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 from rich.progress import Progress
@@ -14,9 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bundle.image import SUFFIXES
-from convoy.commands.options import BundlePath
 from convoy.console import err, out, print_line, print_text
-from convoy.errors import NoSuchPath, NothingToClassify
+from convoy.errors import NoPaths, NoSuchPath, NothingToClassify
+
+Row = tuple[Path, list, str | None]  # type: ignore[type-arg]
+Rows = Iterator[Row]
 
 
 class Format(StrEnum):
@@ -26,27 +28,45 @@ class Format(StrEnum):
 
 
 def predict(
-    bundle: BundlePath,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, or quoted patterns.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="BUNDLE PATH...", help="A bundle folder, then images, folders, or quoted patterns."),
+    ],
+    url: Annotated[
+        Optional[str], typer.Option(help="Ask a running service instead of a bundle: only PATH... then.")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
-    """Classify images with a bundle. An unreadable image is one error row and makes the exit code 1."""
-    from bundle.classify import Classifier
-    from bundle.cores import available_cores
-
-    files = list(find_images(paths))
+    """Classify images with a bundle or a running service. An unreadable image is one error row; exit code 1 then."""
+    bundle, wanted = (None, paths) if url else (Path(paths[0]), paths[1:])
+    if not wanted:
+        raise NoPaths()
+    files = list(find_images(wanted))
     if not files:
-        raise NothingToClassify(paths)
-    classifier = Classifier(bundle, threads=available_cores())
+        raise NothingToClassify(wanted)
+    rows = _ask(url, files, top_k) if bundle is None else _classify(bundle, files, top_k)
     shape = Format.jsonl if json else format
     write = {Format.table: _table, Format.jsonl: _jsonl, Format.csv: _csv}[shape]
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-        rows = ((path, *classifier.try_file(path, top_k)) for path in progress.track(files, description="classifying"))
-        failed = write(rows)
+        failed = write(progress.track(rows, total=len(files), description="classifying"))
     if failed:
         raise typer.Exit(1)
+
+
+def _classify(bundle: Path, files: list[Path], top_k: int) -> Rows:
+    from bundle.classify import Classifier
+    from bundle.cores import available_cores
+
+    classifier = Classifier(bundle, threads=available_cores())
+    return ((path, *classifier.try_file(path, top_k)) for path in files)
+
+
+def _ask(url: str | None, files: list[Path], top_k: int) -> Rows:
+    from convoy.remote import Remote
+
+    return Remote(url or "", top_k).classify(files)
 
 
 def find_images(paths: list[str]) -> Iterator[Path]:
@@ -65,10 +85,7 @@ def find_images(paths: list[str]) -> Iterator[Path]:
             raise NoSuchPath(text)
 
 
-Rows = Iterator[tuple[Path, list, str | None]]  # type: ignore[type-arg]
-
-
-def _table(rows: Rows) -> int:
+def _table(rows: Iterable[Row]) -> int:
     table = Table(box=None, pad_edge=False)
     for column in ("image", "answer", "probability", "then"):
         table.add_column(column, overflow="fold", justify="right" if column == "probability" else "left")
@@ -85,7 +102,7 @@ def _table(rows: Rows) -> int:
     return failed
 
 
-def _jsonl(rows: Rows) -> int:
+def _jsonl(rows: Iterable[Row]) -> int:
     failed = 0
     for path, answers, error in rows:
         failed += error is not None
@@ -94,7 +111,7 @@ def _jsonl(rows: Rows) -> int:
     return failed
 
 
-def _csv(rows: Rows) -> int:
+def _csv(rows: Iterable[Row]) -> int:
     failed = 0
     _csv_line("image", "rank", "label", "index", "probability", "error")
     for path, answers, error in rows:

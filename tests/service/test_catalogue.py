@@ -84,7 +84,7 @@ def test_a_folder_that_is_neither_says_what_was_expected(tmp_path: Path, tiny_bu
 
 def test_several_models_answer_by_query_and_by_path(several: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(models=several)).join()
+    engine.start(Settings(models=several, batching="off")).join()
     with served(engine) as service:
         expected = {
             "/predict?model=photos": ("photos", "10"),
@@ -128,7 +128,7 @@ def test_one_broken_bundle_of_several_keeps_all_from_being_ready(several: Path, 
     else:
         (root / "photos" / "2" / "manifest.json").unlink()
     engine = new_engine()
-    engine.start(Settings(models=root)).join()
+    engine.start(Settings(models=root, batching="off")).join()
     with pytest.raises(NotReady, match=expected[damage]):
         engine.ready()
     with served(engine) as service:

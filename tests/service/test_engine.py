@@ -86,7 +86,7 @@ def test_wrong_settings_are_never_ready_and_say_why(monkeypatch: pytest.MonkeyPa
 
 
 def test_draining_is_not_ready_and_still_answers(tiny_bundle: Path) -> None:
-    engine = start(Settings(models=tiny_bundle))
+    engine = start(Settings(models=tiny_bundle, batching="off"))
     with served(engine) as service:
         engine.drain()
         assert service.get("/readyz").status_code == 503
@@ -268,7 +268,7 @@ def test_a_stopped_engine_refuses_and_finishes_what_runs(tiny_bundle: Path) -> N
 
 def test_the_golden_answers_guard_the_door(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bundle.golden.GOLDEN_TOLERANCE", {"fp32": -1.0})
-    engine = start(Settings(models=tiny_bundle))
+    engine = start(Settings(models=tiny_bundle, batching="off"))
     with pytest.raises(NotReady, match="a golden answer was not reproduced") as caught:
         engine.ready()
     assert isinstance(caught.value, ConvoyError)
@@ -291,3 +291,23 @@ def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch
     with pytest.raises(NotReady, match="shutting down"):
         engine.ready()
     assert engine._pool is None
+
+
+def test_who_has_waited_much_longer_than_expected_is_refused_when_its_turn_comes(tiny_bundle: Path) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=0.05)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        waiting = asyncio.create_task(house.ask())
+        patient = asyncio.create_task(house.ask(seconds=10))
+        await asyncio.sleep(0.1)  # the wait itself is what is tested
+        house.held.release.set()
+        (late,) = await waiting
+        assert isinstance(late.error, Overloaded)
+        assert late.error.reason == "late"
+        assert (await running)[0].error is None
+        assert (await patient)[0].error is None
+
+    house.run(scenario)
+    assert len(house.held.sizes) == 2

@@ -201,7 +201,7 @@ def test_an_undeclared_length_is_refused_while_reading(tiny_service: Served) -> 
 
 def test_a_slow_upload_is_ended_and_holds_nobody_up(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, timeout=0.3)).join()
+    engine.start(Settings(models=tiny_bundle, timeout=0.3, batching="off")).join()
     with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow")
         assert service.post(RED).status_code == 200
@@ -251,7 +251,7 @@ def test_nothing_but_json_leaves_the_service(tiny_service: Served) -> None:
 
 def test_a_full_house_refuses_before_the_body(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, threads=1, queue=1)).join()
+    engine.start(Settings(models=tiny_bundle, threads=1, queue=1, batching="off")).join()
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     with served(engine) as service:
         uploads = [socket.create_connection(("127.0.0.1", service.port), timeout=5) for _ in range(2)]
@@ -271,7 +271,7 @@ def test_a_full_house_refuses_before_the_body(tiny_bundle: Path) -> None:
 
 def test_a_slow_upload_leaves_the_answer_its_time(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, timeout=1)).join()
+    engine.start(Settings(models=tiny_bundle, timeout=1, batching="off")).join()
     with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(RED))
         connection.sendall(RED[:-1])

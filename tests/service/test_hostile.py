@@ -18,7 +18,7 @@ RED = encode(plain("red"))
 @pytest.fixture(scope="module")
 def service(tiny_bundle: Path):
     engine = new_engine()
-    engine.start(Settings(models=tiny_bundle)).join()
+    engine.start(Settings(models=tiny_bundle, batching="off")).join()
     with served(engine) as running:
         yield running
 

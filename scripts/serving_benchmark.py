@@ -1,0 +1,183 @@
+"""The service against the machine's own limit, by turns on the same two or more cores.
+
+    .venv/bin/python scripts/serving_benchmark.py BUNDLE --images FOLDER [--overload]
+
+The limit is an in-process loop of decode, preprocess, run and top-5, one thread per core, of the same artefact. Rounds
+alternate (limit, service batching as set, service with batching off) for every number of connections, so a machine
+that others use too shifts all of them; each line is the median of the rounds' own ratios. The load generator runs on
+the same machine: its share of the cores is missing from the service's figures. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.cores import available_cores
+from bundle.folder import open_bundle
+from bundle.image import decode
+from bundle.onnx_session import OnnxSession
+from bundle.preprocess import preprocess
+from bundle.scores import top_k
+from load_tests.closed_loop import Load, quantile, read_pictures
+from tests.serving import Server, bento_server
+
+CONNECTIONS = (1, 8, 32, 64)
+
+
+class Limit:
+    """What the machine gives without a service."""
+
+    def __init__(self, bundle: Path, pictures: list[bytes]) -> None:
+        opened = open_bundle(bundle)
+        self._manifest = opened.manifest
+        artefact = self._manifest.artefact("onnx")
+        self._session = OnnxSession(opened.path(artefact), artefact, threads=1)
+        self._pictures = pictures
+
+    def one(self, number: int) -> None:
+        """One picture's whole way."""
+        image = decode(self._pictures[number % len(self._pictures)])
+        pixels = preprocess(image, self._manifest.preprocess)
+        top_k(self._session.run(pixels[np.newaxis])[0], self._manifest.labels, 5)
+
+    def per_second(self, threads: int, seconds: float) -> float:
+        """Pictures per second on so many threads."""
+        until, counts = time.perf_counter() + seconds, [0] * threads
+
+        def loop(lane: int) -> None:
+            while time.perf_counter() < until:
+                self.one(lane + counts[lane] * threads)
+                counts[lane] += 1
+
+        started = time.perf_counter()
+        running = [threading.Thread(target=loop, args=(lane,)) for lane in range(threads)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        return sum(counts) / (time.perf_counter() - started)
+
+    def median_ms(self, count: int) -> float:
+        """One picture after the other on one thread."""
+        times = []
+        for number in range(count):
+            started = time.perf_counter()
+            self.one(number)
+            times.append(1000 * (time.perf_counter() - started))
+        return statistics.median(times)
+
+
+def ask(server: Server, pictures: list[bytes], connections: int, seconds: float) -> Load:
+    """A closed loop against a running service."""
+    load = Load(server.url, pictures)
+    asyncio.run(load.run(connections, seconds))
+    return load
+
+
+def rate(load: Load) -> float:
+    """Good answers per second between the first and the last."""
+    times = sorted(when for when, _ in load.good)
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 2 else 0.0
+
+
+def compare(
+    limit: Limit, servers: dict[str, Server], pictures: list[bytes], connections: int, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """The medians of the rounds' ratios to the limit measured in the same round, and the latencies."""
+    shares: dict[str, list[float]] = {name: [] for name in servers}
+    median: dict[str, list[float]] = {name: [] for name in servers}
+    rates, statuses = [], {}
+    for turn in range(rounds):
+        names = list(servers) if turn % 2 == 0 else list(servers)[::-1]
+        reached = limit.per_second(available_cores(), seconds)
+        rates.append(reached)
+        for name in names:
+            load = ask(servers[name], pictures, connections, seconds)
+            shares[name].append(rate(load) / reached)
+            median[name].append(1000 * (quantile([each for _, each in load.good], 0.5) or float("nan")))
+            statuses[name] = {str(key): value for key, value in load.statuses.items()}
+    found: dict[str, Any] = {"connections": connections, "limit_per_second": round(statistics.median(rates), 1)}
+    for name in servers:
+        found[name] = {
+            "share_of_limit": round(statistics.median(shares[name]), 3),
+            "shares": [round(share, 3) for share in shares[name]],
+            "p50_ms": round(statistics.median(median[name]), 2),
+            "statuses": statuses[name],
+        }
+    if connections == 1:
+        found["limit_p50_ms"] = round(limit.median_ms(40), 2)
+    return found
+
+
+def overload(server: Server, pictures: list[bytes], connections: int, seconds: float) -> dict[str, Any]:
+    """Eight connections, then far too many, then eight again, each second of which is looked at."""
+    before = ask(server, pictures, 8, seconds / 2)
+    storm = ask(server, pictures, connections, seconds)
+    ended = time.perf_counter()
+    after = ask(server, pictures, 8, 4)
+    latencies = [1000 * each for _, each in storm.good]
+    usual = quantile([each for _, each in before.good], 0.95) or 0.0
+    slow = [when - ended for when, each in after.good if each > 1.5 * usual]
+    return {
+        "unloaded_per_second": round(rate(before), 2),
+        "good_per_second": round(rate(storm), 2),
+        "share_of_unloaded": round(rate(storm) / rate(before), 3),
+        "accepted_p50_ms": quantile(latencies, 0.5),
+        "accepted_p99_ms": quantile(latencies, 0.99),
+        "statuses": {str(key): value for key, value in storm.statuses.items()},
+        "health_worst_ms": max(1000 * each for _, each, _ in storm.health),
+        "health_failed": sum(status != 200 for _, _, status in storm.health),
+        "normal_again_after_s": round(max(slow, default=0.0), 2),
+    }
+
+
+@contextmanager
+def services(bundle: Path, modes: list[str]) -> Iterator[dict[str, Server]]:
+    """One service per batching mode, side by side; only one is asked at a time."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = {"CONVOY_CACHE": str(folder), "CONVOY_ACCESS_LOG": os.environ.get("CONVOY_ACCESS_LOG", "on")}
+        yield {
+            mode: stack.enter_context(bento_server(bundle, folder / f"{mode}.log", CONVOY_BATCHING=mode, **settings))
+            for mode in modes
+        }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--connections", type=int, nargs="*", default=list(CONNECTIONS))
+    parser.add_argument("--overload", type=float, default=0, metavar="SECONDS", help="256 connections for so long")
+    options = parser.parse_args()
+    pictures = read_pictures(options.images)
+    if options.overload:
+        with services(options.bundle, ["auto"]) as running:
+            print(json.dumps(overload(running["auto"], pictures, 256, options.overload), indent=2))
+        return
+    limit = Limit(options.bundle, pictures)
+    limit.per_second(available_cores(), 1)
+    with services(options.bundle, ["auto", "off"]) as running:
+        for connections in options.connections:
+            row = compare(limit, running, pictures, connections, options.rounds, options.seconds)
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
