@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
+SHARED := -n 2 --dist loadfile
 
 .PHONY: help install demo test test-all check format clean
 
@@ -29,10 +31,10 @@ demo: install
 	@$(BIN)/convoy demo
 
 test: check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SHARED)
 
 test-all: check
-	@$(BIN)/python -m pytest -m ''
+	@$(BIN)/python -m pytest $(SHARED) -m ''
 
 check: install
 	@$(BIN)/ruff check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,10 @@ def test_the_docs_name_every_setting() -> None:
 
     named = set(re.findall(r"`(\w+)`", DOCS.read_text()))
     assert set(Recipe.model_fields) - {"arch", "weights", "data", "transfer"} <= named
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_says_what_was_measured(name: str) -> None:
+    script = runpy.run_path(str(DOCS.parents[1] / "scripts" / "measure_training.py"))
+    record = json.loads((DOCS.parent / "measured" / "training.json").read_text())[name]
+    assert script["cost"](name, record) in (FOLDER / f"{name}.yaml").read_text().splitlines()
