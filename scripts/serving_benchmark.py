@@ -1,6 +1,6 @@
 """The service against the machine's own limit, by turns on the same two or more cores.
 
-    .venv/bin/python scripts/serving_benchmark.py BUNDLE --images FOLDER [--overload]
+    .venv/bin/python -m scripts.serving_benchmark BUNDLE --images FOLDER [--overload SECONDS]
 
 The limit is an in-process loop of decode, preprocess, run and top-5, one thread per core, of the same artefact. Rounds
 alternate (limit, service batching as set, service with batching off) for every number of connections, so a machine

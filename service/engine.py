@@ -51,6 +51,7 @@ class Engine:
         self._lock = threading.Lock()
         self._draining = self._stopped = False
         self._metrics: Metrics | None = None
+        self._metrics_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.admission = Admission(1, 1, 1)
         self.pacer = Pacer()
@@ -59,10 +60,12 @@ class Engine:
 
     @property
     def metrics(self) -> Metrics:
-        # Made on first use: prometheus_client looks at the process it is in when a metric is made.
-        if self._metrics is None:
-            self._metrics = Metrics()
-        return self._metrics
+        # Made on first use: prometheus_client looks at the process it is in when a metric is made. Once: the loading
+        # thread and the first request come at the same time.
+        with self._metrics_lock:
+            if self._metrics is None:
+                self._metrics = Metrics()
+            return self._metrics
 
     def start(self, settings: Settings | None = None) -> threading.Thread:
         """Begin to load; read the settings from the environment unless given. Returns the loading thread."""

@@ -121,7 +121,8 @@ class Front:
         route = PASSED_ON_BELOW if template.startswith(PASSED_ON_BELOW) else template
         metrics.requests.labels(route, known, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
-        passage.end(self.engine, route, status, seconds)
+        if template not in OPEN:
+            passage.end(self.engine, route, status, seconds)
 
     @staticmethod
     def _passed_on(path: str) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from bundle.errors import ConvoyError
 from bundle.folder import open_bundle
 from service.catalogue import find_bundles
+from service.keys import Keys
+from service.runtime import candidates
 from service.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,9 +46,11 @@ def environment(models: Path) -> dict[str, str]:
 def check(models: Path, host: str, port: int) -> None:
     """Everything that can be refused before a server is started.
 
-    Raises: FolderError, FolderNotModels, SettingInvalid, PortInUse.
+    Raises: FolderError, FolderNotModels, ArtefactMissing, SettingInvalid, PortInUse.
     """
+    settings = read_settings(environment(models))
+    if settings.api_keys_file:
+        Keys(settings.api_keys_file)
     for address in find_bundles(models):
-        open_bundle(address.path)
-    read_settings(environment(models))
+        candidates(open_bundle(address.path).manifest, settings.artefact)
     check_port(host, port)

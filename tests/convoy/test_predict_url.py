@@ -95,3 +95,23 @@ def test_what_is_no_service_is_said_on_one_line(convoy: Convoy, tiny_bundle: Pat
     assert dead.returncode == 1
     assert "no answer from a Convoy service there" in dead.stderr
     assert len(dead.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("CONVOY_BATCHING", "many", "CONVOY_BATCHING: expected auto, off or a whole number from 1 to 256"),
+        ("CONVOY_MAX_WAIT", "0", "CONVOY_MAX_WAIT: "),
+        ("CONVOY_ARTEFACT", "int8", "no artefact 'int8' in this bundle"),
+        ("CONVOY_API_KEYS_FILE", "/nowhere/keys", "CONVOY_API_KEYS_FILE: /nowhere/keys: cannot be read"),
+    ],
+)
+def test_serve_refuses_a_wrong_setting_on_one_line(
+    convoy: Convoy, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    refused(convoy("serve", tiny_bundle, "--port", free_port()), message)
+
+
+def test_serve_refuses_a_folder_without_bundles(convoy: Convoy, tmp_path: Path) -> None:
+    refused(convoy("serve", tmp_path), "no bundle in it", "NAME/VERSION/")

@@ -220,16 +220,17 @@ def test_batches_reach_what_a_device_can_do(tiny_bundle: Path) -> None:
     model: ServedModel = engine.ready().find(None)
     assert model.plan.cap == 32
     pixels = np.zeros((8, 8, 3), np.uint8)
-    rounds = 12
+    answered: list[float] = []
 
     async def client() -> None:
-        for _ in range(rounds):
+        for _ in range(9):
             assert (await ask(engine, pixels)).error is None
+            answered.append(time.perf_counter())
 
     async def scenario() -> float:
-        started = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(64)))
-        return 64 * rounds / (time.perf_counter() - started)
+        # The first round begins with a batch of one, as nobody waits yet.
+        return (len(answered) - 64) / (answered[-1] - answered[63])
 
     reached = asyncio.run(scenario())
     engine.stop()

@@ -42,6 +42,29 @@ def test_not_ready_before_and_ready_after_loading(tiny_settings: Settings) -> No
         engine.models()
 
 
+def test_the_metrics_are_made_once_however_many_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, together = [], threading.Barrier(4)
+
+    class Slow:
+        def __init__(self) -> None:
+            made.append(self)
+            threading.Event().wait(0.05)  # long enough for the others to come
+
+    monkeypatch.setattr("service.engine.Metrics", Slow)
+    engine = Engine()
+
+    def first() -> None:
+        together.wait(10)
+        assert engine.metrics
+
+    threads = [threading.Thread(target=first) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(made) == 1
+
+
 def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     original = ServedModel.__init__

@@ -50,6 +50,7 @@ def test_a_request_is_one_line_with_its_id_its_trace_and_its_stages(tiny_service
 def test_nothing_of_a_path_a_query_or_a_body_gets_into_the_log(tiny_service: Served, lines: list[dict]) -> None:
     tiny_service.post(b"secret", "/predict?token=secret")
     tiny_service.get("/secret")
+    tiny_service.get("/livez")
     assert [line["status"] for line in lines] == [415, 404]
     assert "secret" not in json.dumps(lines)
 
