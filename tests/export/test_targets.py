@@ -20,7 +20,7 @@ from export.errors import NothingPublished, OldBundleKept, TargetNeedsExtra, Tar
 from export.targets import TARGETS, find_targets, register
 from export.verify import verify
 
-SEVERAL = ["onnx", "onnx-fp16", "torchscript", "ort"]
+SEVERAL = ["onnx", "onnx-fp16", "torchscript", "torchscript-fp16", "ort"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def test_one_bundle_holds_several_proven_files(several: Path) -> None:
         assert artefact.accuracy.passed
     sizes = {artefact.target: artefact.bytes for artefact in manifest.artefacts}
     assert sizes["onnx-fp16"] < 0.6 * sizes["onnx"]
+    assert sizes["torchscript-fp16"] < 0.6 * sizes["torchscript"]
     assert not list(several.glob(".*"))
 
 
@@ -70,7 +71,7 @@ def test_every_batch_size_runs(several: Path) -> None:
 
 def test_groups_are_the_targets_that_say_so() -> None:
     names = [target.name for target in find_targets(["gpu", "onnx"])]
-    assert names[:3] == ["onnx", "onnx-fp16", "torchscript"]
+    assert names == ["onnx", "onnx-fp16", "torchscript", "torchscript-fp16"]
     assert len(names) == len(set(names))
     with pytest.raises(UnknownTarget, match="near: server"):
         find_targets(["servers"])
