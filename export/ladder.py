@@ -13,7 +13,7 @@ from bundle.evidence import Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
-from export.errors import NotQuantizable
+from export.errors import NotQuantizable, without_folders
 from export.job import Job, Written
 from export.proof import describe
 from export.runners import Probabilities, open_artefact, run_all
@@ -60,7 +60,8 @@ class Ladder:
             try:
                 rungs.append(self._judge(attempt.name, path, operators))
             except ArtefactInvalid as error:
-                rungs.append(Rung(name=attempt.name, passed=False, reason=f"its own runtime refuses the file: {error}"))
+                reason = without_folders(f"its own runtime refuses the file: {error}")
+                rungs.append(Rung(name=attempt.name, passed=False, reason=reason))
             if rungs[-1].passed:
                 return Written(path, self._record(rungs, path, operators))
             path.unlink()

@@ -102,7 +102,7 @@ def test_a_runtime_that_is_missing_says_the_pip_line(several: Path, monkeypatch:
 
 
 def _broken(*_: object, **__: object) -> None:
-    raise RuntimeError("no such\noperator")
+    raise RuntimeError("no such\noperator in '/home/someone/lib/torch/jit.py'")
 
 
 def test_what_fails_is_refused_and_the_rest_is_published(
@@ -113,7 +113,8 @@ def test_what_fails_is_refused_and_the_rest_is_published(
     assert [artefact.target for artefact in exported.manifest.artefacts] == ["onnx"]
     (refusal,) = open_bundle(tmp_path / "bundle").manifest.refused
     assert refusal.target == "torchscript"
-    assert "RuntimeError: no such operator" in refusal.reason
+    assert "RuntimeError: no such operator in 'jit.py'" in refusal.reason
+    assert "/home" not in (tmp_path / "bundle" / "manifest.json").read_text()
     assert "no such operator" in (tmp_path / "bundle" / "report.html").read_text()
 
 
