@@ -17,7 +17,7 @@ from export.benchmark import Benchmark, Entry, benchmark, latency_of
 from export.benchmark_files import write_json
 from export.calibration import calibration_pictures
 from export.card import write_card, write_report
-from export.errors import GateFailed, NothingPublished, OldBundleKept
+from export.errors import GateFailed, NothingPublished, OldBundleKept, without_folders
 from export.evaluation import EvaluationSet, evaluation_set
 from export.golden import write_golden
 from export.job import Job
@@ -101,7 +101,7 @@ def _prove_all(job: Job, targets: Sequence[Target]) -> tuple[tuple[Artefact, ...
             artefacts.append(prove(job, target))
         except GateFailed as error:
             failures.append(error)
-            refused.append(Refusal(target=target.name, reason=str(error), rungs=error.rungs))
+            refused.append(Refusal(target=target.name, reason=without_folders(str(error)), rungs=error.rungs))
     if len(targets) == 1 and failures:
         raise failures[0]
     if not artefacts:

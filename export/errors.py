@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from bundle.errors import ConvoyError, near
 from bundle.evidence import Refusal, Rung
+
+_FOLDERS = re.compile(r"(?<![\w.])(?:/[^\s/'\"]+)+/")
+
+
+def without_folders(text: str) -> str:
+    """The text with bare file names in the place of absolute paths: reasons go into bundles, bundles to strangers."""
+    return _FOLDERS.sub("", text)
 
 
 class UnknownTarget(ConvoyError):

@@ -13,14 +13,14 @@ from bundle.evidence import Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
-from export.errors import NotQuantizable
+from export.errors import NotQuantizable, without_folders
 from export.job import Job, Written
 from export.proof import describe
 from export.runners import Probabilities, open_artefact, run_all
 from export.targets import TARGETS, Target
 
-KEEP_AS_INT8 = ("resnet18", "resnet50", "mobilenet_v2", "googlenet")
-"""Architectures whose int8 files were measured to pass; what a refusal recommends. See docs/export.md."""
+KEEP_AS_INT8 = ("resnet18", "mobilenet_v2")
+"""Architectures whose int8 files passed with real weights; what a refusal recommends. See docs/performance.md."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Ladder:
             try:
                 rungs.append(self._judge(attempt.name, path, operators))
             except ArtefactInvalid as error:
-                rungs.append(Rung(name=attempt.name, passed=False, reason=f"its own runtime refuses the file: {error}"))
+                reason = without_folders(f"its own runtime refuses the file: {error}")
+                rungs.append(Rung(name=attempt.name, passed=False, reason=reason))
             if rungs[-1].passed:
                 return Written(path, self._record(rungs, path, operators))
             path.unlink()

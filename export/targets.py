@@ -162,6 +162,21 @@ register(
 )
 register(
     Target(
+        name="torchscript-fp16",
+        groups=("gpu",),
+        suffix="-fp16.ts",
+        precision="fp16",
+        writer="export.to_torchscript_fp16",
+        runner="torchscript",
+        extra="train",
+        modules=("torch",),
+        tools=("torch",),
+        tolerance=1e-1,
+        min_top1_agreement=0.99,
+    )
+)
+register(
+    Target(
         name="ort",
         groups=("phone",),
         suffix=".ort",

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from bundle.manifest import Manifest
 from export.deployable import Deployable, refuse_train_mode
@@ -19,8 +20,12 @@ EXTRA = "convoy.json"
 def write(job: Job, path: Path) -> Written:
     """Trace in eval mode with a batch of 2, freeze, save with labels and preprocessing inside."""
     manifest = job.checkpoint.manifest
-    module = Deployable(job.checkpoint.network, manifest).eval()
-    refuse_train_mode("torchscript", module)
+    return script(Deployable(job.checkpoint.network, manifest).eval(), "torchscript", manifest, path)
+
+
+def script(module: nn.Module, target: str, manifest: Manifest, path: Path) -> Written:
+    """Write the module. Raises: GraphInvalid in train mode."""
+    refuse_train_mode(target, module)
     crop = manifest.preprocess.crop
     example = torch.zeros(2, crop, crop, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from bundle.folder import Folder
 from bundle.manifest import Architecture, CheckpointManifest, FileRecord
-from export.deployable import Deployable
+from export.deployable import Deployable, HalfDeployable
 from export.to_onnx import write_onnx
 from models.checkpoint import Checkpoint
 from models.describe import describe_entry
@@ -53,7 +53,7 @@ def checkpoint_of(name: str) -> Checkpoint:
 def contenders(checkpoint: Checkpoint, batch: int, folder: Path) -> dict[str, Run]:
     """By name: a batch of uint8 [N, H, W, 3] on the card → float [N, K] on the card."""
     module = Deployable(checkpoint.network, checkpoint.manifest).eval().cuda()
-    half = _half(checkpoint).cuda()
+    half = HalfDeployable(checkpoint.network, checkpoint.manifest).eval().cuda()
     pixels = example(checkpoint, batch)
     script32 = _script(module, pixels)
     script16 = _script(half, pixels)
@@ -66,26 +66,6 @@ def contenders(checkpoint: Checkpoint, batch: int, folder: Path) -> dict[str, Ru
         "compiled fp16 channels-last": torch.compile(half, mode="max-autotune"),
     }
     return {**runs, **_onnx(checkpoint, folder)}
-
-
-class _Half(nn.Module):
-    """Half precision inside, uint8 in and float32 out, as the exported files have it."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        whole = Deployable(checkpoint.network, checkpoint.manifest)
-        self.normalise, self.temperature = whole.normalise, whole.temperature
-        self.network = build(checkpoint.manifest.architecture.name, 1000).eval()
-        self.network.load_state_dict(checkpoint.network.state_dict())
-        self.network.half().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, image: Tensor) -> Tensor:
-        pixels = self.normalise(image).half().contiguous(memory_format=torch.channels_last)
-        return torch.softmax(self.network(pixels).float() / self.temperature, dim=1)
-
-
-def _half(checkpoint: Checkpoint) -> nn.Module:
-    return _Half(checkpoint).eval()
 
 
 def _script(module: nn.Module, pixels: Tensor) -> Run:

@@ -45,7 +45,20 @@ def benchmark(
 
 
 def _table(found: Benchmark) -> None:
-    columns = ("bundle", "target", "threads>", "MB>", "load ms>", "p50 ms>", "p95 ms>", "images/s>", "batch>", "top-1>")
+    columns = (
+        "bundle",
+        "target",
+        "threads>",
+        "MB>",
+        "load ms>",
+        "p50 ms>",
+        "p95 ms>",
+        "images/s>",
+        "batch>",
+        "p50>",
+        "p95>",
+        "top-1>",
+    )
     rows = [
         (
             one.bundle,
@@ -57,6 +70,8 @@ def _table(found: Benchmark) -> None:
             f"{one.p95_ms:.2f}",
             f"{one.images_per_second:.1f}",
             str(one.best_batch),
+            f"{one.best_p50_ms:.1f}",
+            f"{one.best_p95_ms:.1f}",
             "" if one.top1 is None else f"{one.top1:.4f}",
         )
         for one in found.measurements

@@ -39,6 +39,8 @@ def measurement(target: str, **changes: object) -> Measurement:
         "p50_ms": 2.0,
         "p95_ms": 3.0,
         "best_batch": 8,
+        "best_p50_ms": 13.0,
+        "best_p95_ms": 14.0,
         "images_per_second": 600.0,
         "memory_mb": 90.0,
         "top1": 0.8,
@@ -83,7 +85,10 @@ def test_every_file_and_thread_count_has_a_line(timed: Path, colours: Path) -> N
     record = benchmark(entries, threads=(1, 2), batches=(1, 2), rounds=1)
     lines = [(one.target, one.threads) for one in record.measurements]
     assert lines == [("onnx", 1), ("onnx-fp16", 1), ("onnx", 2), ("onnx-fp16", 2)]
-    assert {one.best_batch for one in record.measurements} <= {1, 2}
+    for one in record.measurements:
+        assert one.best_batch in (1, 2)
+        assert one.best_p50_ms <= one.best_p95_ms
+        assert one.images_per_second == pytest.approx(1000 * one.best_batch / one.best_p50_ms, rel=1e-2)
 
 
 def test_nothing_to_time_is_said() -> None:

@@ -124,4 +124,4 @@ def test_a_file_that_its_runtime_refuses_is_a_failed_rung(run: Path, tmp_path: P
     quantization = write_bundle(run, ["onnx-int8"], tmp_path / "bundle").manifest.artefacts[0].quantization
     assert quantization is not None
     assert [rung.passed for rung in quantization.rungs] == [False, True]
-    assert "refuses the file" in quantization.rungs[0].reason
+    assert "refuses the file: model-int8.onnx" in quantization.rungs[0].reason

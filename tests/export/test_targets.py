@@ -20,7 +20,7 @@ from export.errors import NothingPublished, OldBundleKept, TargetNeedsExtra, Tar
 from export.targets import TARGETS, find_targets, register
 from export.verify import verify
 
-SEVERAL = ["onnx", "onnx-fp16", "torchscript", "ort"]
+SEVERAL = ["onnx", "onnx-fp16", "torchscript", "torchscript-fp16", "ort"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def test_one_bundle_holds_several_proven_files(several: Path) -> None:
         assert artefact.accuracy.passed
     sizes = {artefact.target: artefact.bytes for artefact in manifest.artefacts}
     assert sizes["onnx-fp16"] < 0.6 * sizes["onnx"]
+    assert sizes["torchscript-fp16"] < 0.6 * sizes["torchscript"]
     assert not list(several.glob(".*"))
 
 
@@ -70,7 +71,7 @@ def test_every_batch_size_runs(several: Path) -> None:
 
 def test_groups_are_the_targets_that_say_so() -> None:
     names = [target.name for target in find_targets(["gpu", "onnx"])]
-    assert names[:3] == ["onnx", "onnx-fp16", "torchscript"]
+    assert names == ["onnx", "onnx-fp16", "torchscript", "torchscript-fp16"]
     assert len(names) == len(set(names))
     with pytest.raises(UnknownTarget, match="near: server"):
         find_targets(["servers"])
@@ -101,7 +102,7 @@ def test_a_runtime_that_is_missing_says_the_pip_line(several: Path, monkeypatch:
 
 
 def _broken(*_: object, **__: object) -> None:
-    raise RuntimeError("no such\noperator")
+    raise RuntimeError("no such\noperator in '/home/someone/lib/torch/jit.py'")
 
 
 def test_what_fails_is_refused_and_the_rest_is_published(
@@ -112,7 +113,8 @@ def test_what_fails_is_refused_and_the_rest_is_published(
     assert [artefact.target for artefact in exported.manifest.artefacts] == ["onnx"]
     (refusal,) = open_bundle(tmp_path / "bundle").manifest.refused
     assert refusal.target == "torchscript"
-    assert "RuntimeError: no such operator" in refusal.reason
+    assert "RuntimeError: no such operator in 'jit.py'" in refusal.reason
+    assert "/home" not in (tmp_path / "bundle" / "manifest.json").read_text()
     assert "no such operator" in (tmp_path / "bundle" / "report.html").read_text()
 
 
