@@ -58,6 +58,11 @@ def cost(name: str, record: dict[str, Any]) -> str:
     found = [f"{key.removesuffix('_top1')} top-1 {record[key]:.4f}" for key in record if key.endswith("_top1")]
     if found:
         return f"# Measured: {found[0]}; {record['seconds']:.0f} s on {record['machine']}; {record['data']}."
+    if "head_epoch_seconds" not in record:
+        return (
+            f"# Measured: {record['epoch_seconds']:.0f} s an epoch on {record['machine']}; {record['data']}. "
+            "Accuracy not measured, for want of the other 57,000 pictures."
+        )
     weights = find(read_recipe(name)["arch"]).default_weights
     assert weights is not None
     return (
@@ -223,6 +228,26 @@ def epochs(name: str) -> Callable[[Path, Path], dict[str, Any]]:
     return measure
 
 
+def scratch_epochs(name: str) -> Callable[[Path, Path], dict[str, Any]]:
+    """The seconds of the second epoch, when the loader's processes run already."""
+
+    def measure(data: Path, scratch: Path) -> dict[str, Any]:
+        from convoy.quiet import quiet_training
+        from models.fit import Conditions
+        from models.recipe import resolve_recipe
+        from models.recipe_files import merged
+        from models.train import train
+
+        quiet_training()
+        found: list[float] = []
+        recipe = resolve_recipe(**merged(read_recipe(name), {"epochs": 2, "data": str(data / "cifar10_small.zip")}))
+        conditions = Conditions(tell=lambda _, __, seconds: found.append(seconds))
+        train(recipe, scratch / f"epochs-{name}", conditions=conditions)
+        return {"data": "2,400 pictures to train, 600 to validate", "epoch_seconds": round(found[1], 1)}
+
+    return measure
+
+
 def memory(_: Path, scratch: Path) -> dict[str, Any]:
     """Proportional set sizes of the command and its loader's processes, added up, at their highest."""
     found = {}
@@ -309,12 +334,8 @@ MEASURES: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "mobilenet_v3_large": epochs("mobilenet_v3_large"),
     "efficientnet_b0": epochs("efficientnet_b0"),
     "resnet50": epochs("resnet50"),
-    "resnet18_cifar10": by_recipe(
-        "resnet18_cifar10", "cifar10_small.zip", "2,400 pictures of CIFAR-10 to train, 1,000 to test", "test"
-    ),
-    "mobilenet_v1_cifar10": by_recipe(
-        "mobilenet_v1_cifar10", "cifar10_small.zip", "2,400 pictures of CIFAR-10 to train, 1,000 to test", "test"
-    ),
+    "resnet18_cifar10": scratch_epochs("resnet18_cifar10"),
+    "mobilenet_v1_cifar10": scratch_epochs("mobilenet_v1_cifar10"),
     "memory": memory,
 }
 
