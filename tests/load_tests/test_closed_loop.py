@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from load_tests.closed_loop import Load, quantile, summary
-from service.settings import Settings
 from tests.pictures import encode, plain
-from tests.service.conftest import Served, new_engine, served
+from tests.service.conftest import Served, plainly_served
 
 ROOT = Path(__file__).resolve().parents[2]
 RED = encode(plain("red"))
@@ -22,11 +21,8 @@ RED = encode(plain("red"))
 
 @pytest.fixture(scope="module")
 def service(tiny_bundle: Path) -> Iterator[Served]:
-    engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, batching="off")).join()
-    with served(engine) as running:
+    with plainly_served(tiny_bundle) as running:
         yield running
-    engine.stop()
 
 
 def test_every_answer_and_every_probe_is_counted(service: Served) -> None:

@@ -16,7 +16,6 @@ from bundle.folder import open_checkpoint
 from models.errors import NothingToResume, RunChanged, RunInProgress, RunUnfinished
 from models.history import read_history
 from models.recipe import Recipe, resolve_recipe
-from models.registry import build
 from models.train import finish, resume, train
 from models.unfinished import begin, unfinished
 from tests.pictures import write_colour_folder
@@ -55,18 +54,10 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "mobilenet.pth"
-    torch.save(build("mobilenet_v3_small", 10).state_dict(), path)
-    return path
-
-
-def recipe_of(kind: str, data: Path, weights: Path) -> Recipe:
+def recipe_of(kind: str, data: Path, backbone: Path) -> Recipe:
     settings = {"epochs": 4, "batch_size": 8, "preprocess": SPEC, "learning_rate": 3e-3, **SETTINGS[kind]}
     if kind != "scratch":
-        settings["weights"] = str(weights)
+        settings["weights"] = str(backbone)
     return resolve_recipe(str(settings.pop("arch")), data, **settings)
 
 
@@ -81,9 +72,9 @@ def stopped(recipe: Recipe, out: Path, name: str, epoch: int) -> subprocess.Comp
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_killed_run_that_is_resumed_ends_as_if_it_had_not_been(
-    colours: Path, weights: Path, tmp_path: Path, kind: str
+    colours: Path, backbone: Path, tmp_path: Path, kind: str
 ) -> None:
-    recipe = recipe_of(kind, colours, weights)
+    recipe = recipe_of(kind, colours, backbone)
     train(recipe, tmp_path / "whole")
     assert stopped(recipe, tmp_path / "killed", "SIGKILL", epoch=2).returncode == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()

@@ -118,14 +118,6 @@ def test_an_existing_run_is_refused_before_anything_is_read(tmp_path: Path) -> N
         train(recipe(tmp_path / "no such data"), tmp_path / "run")
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "mobilenet.pth"
-    torch.save(build("mobilenet_v3_small", 10).state_dict(), path)
-    return path
-
-
 @pytest.mark.parametrize("augment", ["none", "light"])
 def test_a_frozen_backbone_stays_as_it_was(colours: Path, backbone: Path, tmp_path: Path, augment: str) -> None:
     settings = {"weights": str(backbone), "transfer": "head", "augment": augment, "epochs": 1}

@@ -56,6 +56,16 @@ def served(engine: Engine) -> Iterator[Served]:
         thread.join(10)
 
 
+@contextmanager
+def plainly_served(bundle: Path) -> Iterator[Served]:
+    """A bundle at its defaults, but that nothing is measured first."""
+    engine = new_engine()
+    engine.start(Settings(models=bundle, batching="off")).join()
+    with served(engine) as running:
+        yield running
+    engine.stop()
+
+
 @pytest.fixture(scope="module")
 def tiny_settings(tiny_bundle: Path) -> Settings:
     return Settings(models=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)

@@ -74,7 +74,12 @@ def ask(operation: Any, examples: int) -> None:
                 check()
 
 
-@pytest.mark.parametrize("label", sorted(f"{method} {path}" for method, path in described() if path != OWN))
+each_operation = pytest.mark.parametrize(
+    "label", sorted(f"{method} {path}" for method, path in described() if path != OWN)
+)
+
+
+@each_operation
 def test_generated_requests_get_answers_that_the_document_names(
     operations: dict[str, Any], tiny_service: Served, label: str
 ) -> None:
@@ -83,7 +88,7 @@ def test_generated_requests_get_answers_that_the_document_names(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", sorted(f"{method} {path}" for method, path in described() if path != OWN))
+@each_operation
 def test_many_generated_requests_get_answers_that_the_document_names(
     operations: dict[str, Any], tiny_service: Served, label: str
 ) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from service.page import FOLDER
-from service.settings import Settings
 from tests.pictures import encode, plain
-from tests.service.conftest import Served, new_engine, served
+from tests.service.conftest import Served, plainly_served
 
 CHROMIUM = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SHOTS = os.environ.get("CONVOY_SCREENSHOTS")
@@ -37,11 +36,8 @@ needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-g
 
 @pytest.fixture(scope="module")
 def service(tiny_bundle: Path) -> Iterator[Served]:
-    engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, batching="off")).join()
-    with served(engine) as running:
+    with plainly_served(tiny_bundle) as running:
         yield running
-    engine.stop()
 
 
 @pytest.fixture(scope="module")
