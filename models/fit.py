@@ -135,13 +135,15 @@ def epochs_of(state: Path) -> int:
     return int(torch.load(state, map_location="cpu", weights_only=True, mmap=True)["epoch"]) + 1
 
 
-def load_best(folder: Path, trained: nn.Module) -> None:
-    """Give `trained` the weights of the best epoch, on the CPU."""
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
+def load_best(folder: Path, trained: nn.Module) -> int:
+    """Give `trained` the weights of the best epoch, on the CPU; returns which it was, from 0."""
+    best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
+    state = best["state_dict"]
     trained.to("cpu")
     prefix = "network."
     trained.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
     trained.requires_grad_(True)
+    return int(best["epoch"])
 
 
 def callbacks_of(recipe: Recipe, folder: Path, tell: Tell | None) -> list[Callback]:

@@ -17,7 +17,7 @@ from models.duplicates import Duplicate, warning
 from models.figures import FILE as METRICS
 from models.figures import Figures, to_json
 from models.fit import TENSORBOARD, Conditions, Task, fit, leads, load_best
-from models.history import best_epoch, read_history
+from models.history import read_history
 from models.inference import use_threads
 from models.measure import answers_of, measure
 from models.mistakes import Mistake, worst_mistakes
@@ -127,7 +127,7 @@ def _fit(recipe: Recipe, out: Path, folder: Path, conditions: Conditions, *, res
 def _publish(prepared: Prepared, out: Path, folder: Path, *, overwrite: bool) -> Trained:
     """The best epoch, measured, as a checkpoint folder."""
     task, loaded = prepared.task, prepared.loaded
-    load_best(folder, task.trained)
+    best = load_best(folder, task.trained)
     data, network, spec = task.data, task.network, task.spec
     use_threads(spec.crop)
     history = read_history(folder / HISTORY)
@@ -161,8 +161,7 @@ def _publish(prepared: Prepared, out: Path, folder: Path, *, overwrite: bool) ->
             reference_distribution=answers.calibrated.reference_distribution(),
         )
         identity = write_checkpoint(partial, task.entry, network, facts)
-    best = best_epoch(history) + 1
-    return Trained(identity, figures.metrics, len(history), best, data.skipped, data.leaks)
+    return Trained(identity, figures.metrics, len(history), best + 1, data.skipped, data.leaks)
 
 
 def _write_documents(
