@@ -24,7 +24,7 @@ FREE_BYTES = 1 << 30
 """Below this much there is no need to ask."""
 
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
-"""What zipfile raises on damaged or exotic entries; NotImplementedError is its word for a compression it cannot undo."""
+"""What zipfile raises on damaged entries, and (NotImplementedError) on a compression that it cannot undo."""
 
 
 class ZipStore:
