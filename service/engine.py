@@ -151,7 +151,9 @@ class Engine:
         if self._pool is None:
             raise NotReady(self._reason)
         self._loop = asyncio.get_running_loop()
-        jobs = [Job(source, patience, shape) for source in sources]
+        jobs: list[Job] = []
+        for source in sources:
+            jobs.append(Job(source, patience, shape, jobs[0] if jobs else None))
         if len(jobs) > 1:
             size = sum(job.size for job in jobs)
             self.admission.check(model.pace, len(jobs), size, patience.left(), patience.max_wait)
