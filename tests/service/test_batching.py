@@ -20,7 +20,7 @@ from service import plan_cache
 from service.batcher import Batcher
 from service.curve import Plan, measure
 from service.engine import Engine, Outcome
-from service.errors import OwnDeadlinePassed
+from service.errors import AnswerNotFinite, OwnDeadlinePassed
 from service.job import Job
 from service.model import ServedModel
 from service.patience import Patience
@@ -51,6 +51,13 @@ async def ask(engine: Engine, source: Any, shape: Any = np.copy, seconds: str | 
     model = engine.ready().find(None)
     (outcome,) = await engine.answer(model, [source], shape, Patience(seconds, engine.settings))
     return outcome
+
+
+async def given_back(engine: Engine) -> None:
+    """Until no picture has a place any more."""
+    async with asyncio.timeout(10):
+        while engine.admission.pictures:
+            await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +143,7 @@ def test_who_no_longer_waits_leaves_before_inference(tiny_bundle: Path, reason: 
             assert isinstance((await leaving).error, OwnDeadlinePassed)
         assert (await first).error is None
         assert (await staying).error is None
-        while engine.admission.pictures:
-            await asyncio.sleep(0)
+        await given_back(engine)
 
     asyncio.run(scenario())
     engine.stop()
@@ -168,6 +174,51 @@ def test_a_batch_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
     assert isinstance(second, RuntimeError)
     assert not isinstance(first, Exception)
     assert not isinstance(third, Exception)
+
+
+class Broken(Recorded):
+    """Answers NaN for a white picture."""
+
+    def run(self, batch: Any) -> Any:
+        found = super().run(batch)
+        found[(batch == 255).all(axis=(1, 2, 3))] = np.nan
+        return found
+
+
+@pytest.mark.parametrize("batching", ["off", 4])
+def test_an_answer_that_is_no_number_is_an_error_and_nothing_leaks(tiny_bundle: Path, batching: Any) -> None:
+    engine = engine_with(tiny_bundle, Broken(), batching=batching, threads=2)
+    white, black = np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            assert isinstance((await ask(engine, white)).error, AnswerNotFinite)
+            assert (await ask(engine, black)).error is None
+        await given_back(engine)
+
+    asyncio.run(scenario())
+    engine.stop()
+
+
+@pytest.mark.parametrize("batching", ["off", 4])
+def test_what_fails_after_an_answer_takes_nothing_with_it(
+    tiny_bundle: Path, batching: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = engine_with(tiny_bundle, Recorded(), batching=batching, threads=2)
+
+    def fail(*_: Any) -> None:
+        raise ValueError("after the answer")
+
+    monkeypatch.setattr(engine.ready().find(None), "_learn_from", fail)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            assert (await ask(engine, GOOD[0])).error is None
+        await given_back(engine)
+
+    asyncio.run(scenario())
+    engine.stop()
+    assert "after the answer" in caplog.text
 
 
 def test_the_curve_finds_what_the_device_likes(monkeypatch: pytest.MonkeyPatch) -> None:
