@@ -43,6 +43,7 @@ def test_a_key_opens_in_every_form(tmp_path: Path, headers: dict[str, str]) -> N
         {"x-api-key": KEY[:-1]},
         {"x-api-key": KEY + "x"},
         {"x-api-key": "# ours"},
+        {"x-api-key": "# an indented comment"},
         {"authorization": KEY},
         {"authorization": "Basic ?"},
         {"authorization": basic("")},
@@ -51,7 +52,7 @@ def test_a_key_opens_in_every_form(tmp_path: Path, headers: dict[str, str]) -> N
 )
 def test_nothing_else_opens(tmp_path: Path, headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keys(write(tmp_path / "keys", "# ours", KEY)).check(headers)
+        Keys(write(tmp_path / "keys", "# ours", "  # an indented comment", KEY)).check(headers)
 
 
 def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
