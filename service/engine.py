@@ -192,6 +192,8 @@ class Engine:
         if isinstance(result, Exception):
             if isinstance(result, (DeadlinePassed, OwnDeadlinePassed)):
                 self.metrics.shed.labels("expired").inc()
+            elif isinstance(result, Overloaded):
+                self.shed(result)
             return Outcome(None, result, job.seconds)
         if isinstance(result, BaseException):
             raise result

@@ -383,6 +383,7 @@ def test_a_late_request_is_late_with_all_its_pictures(tiny_bundle: Path, jobs: l
         await queued_long_ago(jobs, 2)
         house.held.release.set()
         assert all(isinstance(outcome.error, Overloaded) for outcome in await waiting)
+        assert 'convoy_shed_total{reason="late"} 2.0' in house.engine.exposition().decode()
         assert (await running)[0].error is None
 
     house.run(scenario)
