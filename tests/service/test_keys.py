@@ -84,6 +84,23 @@ def test_a_file_without_proper_keys_keeps_the_service_from_being_ready(
         engine.ready()
 
 
+def test_without_its_keys_a_locked_service_answers_health_alone(tiny_bundle: Path, tmp_path: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(models=tiny_bundle, api_keys_file=tmp_path / "none")).join()
+    with served(engine) as service:
+        assert service.get("/livez").status_code == 200
+        for path in ("/", "/metrics", "/models", "/docs.json"):
+            assert service.get(path).status_code == 503
+
+
+def test_keys_are_needed_even_where_the_bundles_are_broken(tmp_path: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(models=tmp_path / "none", api_keys_file=write(tmp_path / "keys", KEY))).join()
+    with served(engine) as service:
+        assert service.get("/metrics").status_code == 401
+        assert httpx.get(service.url + "/metrics", headers={"x-api-key": KEY}).status_code == 200
+
+
 @pytest.fixture(scope="module")
 def locked(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory):
     file = write(tmp_path_factory.mktemp("keys") / "keys", KEY)
