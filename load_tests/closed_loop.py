@@ -86,7 +86,7 @@ class Load:
         """(when it was answered, seconds) of every 200."""
         self.heeds_readiness = False
         """Send nothing new once /readyz says 503, as a load balancer would."""
-        self._unready = False
+        self._unready = self._ended = False
         self.health: list[tuple[float, float, int]] = []
         """(when, seconds, status) of every probe."""
 
@@ -95,8 +95,12 @@ class Load:
         """Requests that were sent and never answered."""
         return self.statuses[-1]
 
+    def end(self) -> None:
+        """Send nothing new, however many seconds are left; from any thread."""
+        self._ended = True
+
     async def run(self, connections: int, seconds: float) -> None:
-        """Keep `connections` busy for so long, then let the running requests finish."""
+        """Keep `connections` busy for so long, or until `end`; then let the running requests finish."""
         until = time.perf_counter() + seconds
         probes = [asyncio.create_task(self._probe(name, until)) for name in self.probes]
         await asyncio.gather(*(self._client(number, until) for number in range(connections)), *probes)
@@ -109,7 +113,7 @@ class Load:
 
     async def _client(self, number: int, until: float) -> None:
         exchange: Exchange | None = None
-        while (started := time.perf_counter()) < until and not self._unready:
+        while (started := time.perf_counter()) < until and not self._unready and not self._ended:
             try:
                 if exchange is None or exchange.closed:
                     exchange = await self._connect()
@@ -127,7 +131,7 @@ class Load:
 
     async def _probe(self, name: str, until: float) -> None:
         exchange: Exchange | None = None
-        while (started := time.perf_counter()) < until:
+        while (started := time.perf_counter()) < until and not self._ended:
             try:
                 if exchange is None or exchange.closed:
                     exchange = await self._connect()

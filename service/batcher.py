@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.curve import Plan
-from service.errors import NotReady
+from service.errors import AnswerNotFinite, NotReady
 from service.job import Job
 from service.priority import PICTURES, lower
 from service.runtime import Batch, Probabilities
@@ -87,7 +87,14 @@ class Batcher:
             self._one_by_one(wanted, error)
         finally:
             for job in jobs:
-                self._ended(job)
+                self._end(job)
+
+    def _end(self, job: Job) -> None:
+        try:
+            self._ended(job)
+        except Exception:
+            # The lane and the neighbours go on, whatever came after this one's answer.
+            logger.exception("what follows an answer failed")
 
     def _infer(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -98,7 +105,10 @@ class Batcher:
             job.mark("infer")
         self._ran(len(jobs), jobs[0].last)
         for job, row in zip(jobs, probabilities, strict=True):
-            job.give(row)
+            if np.isfinite(row).all():
+                job.give(row)
+            else:
+                job.fail(AnswerNotFinite())
 
     def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
         """What a batch failed with is the fault of one of its pictures at most."""

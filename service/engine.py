@@ -107,9 +107,11 @@ class Engine:
         return self._settings
 
     def check_key(self, headers: Mapping[str, str]) -> None:
-        """Raises: Unauthorized, where keys are needed."""
+        """Raises: Unauthorized, where keys are needed; NotReady, while they are needed and could not be loaded."""
         if self.keys is not None:
             self.keys.check(headers)
+        elif self._settings is not None and self._settings.api_keys_file is not None:
+            raise NotReady(self._reason)
 
     @property
     def cors_origins(self) -> tuple[str, ...]:
@@ -151,7 +153,9 @@ class Engine:
         if self._pool is None:
             raise NotReady(self._reason)
         self._loop = asyncio.get_running_loop()
-        jobs = [Job(source, patience, shape) for source in sources]
+        jobs: list[Job] = []
+        for source in sources:
+            jobs.append(Job(source, patience, shape, jobs[0] if jobs else None))
         if len(jobs) > 1:
             size = sum(job.size for job in jobs)
             self.admission.check(model.pace, len(jobs), size, patience.left(), patience.max_wait)
@@ -190,6 +194,8 @@ class Engine:
         if isinstance(result, Exception):
             if isinstance(result, (DeadlinePassed, OwnDeadlinePassed)):
                 self.metrics.shed.labels("expired").inc()
+            elif isinstance(result, Overloaded):
+                self.shed(result)
             return Outcome(None, result, job.seconds)
         if isinstance(result, BaseException):
             raise result
@@ -215,8 +221,9 @@ class Engine:
         started = time.perf_counter()
         try:
             self._settings = settings or read_settings()
-            addresses = find_bundles(self._settings.models)
+            # First of all: until then, and for ever without them, only health is answered.
             self.keys = Keys(self._settings.api_keys_file) if self._settings.api_keys_file else None
+            addresses = find_bundles(self._settings.models)
             self.tracer = tracer()
             models = [ServedModel(address, self._settings, self.metrics, self._done) for address in addresses]
             if self._settings.shadow:

@@ -111,6 +111,13 @@ class DeadlinePassed(ConvoyError):
         super().__init__(f"no answer within {seconds:g} s")
 
 
+class AnswerNotFinite(ArithmeticError):
+    """The model's fault and nobody's request: no ConvoyError, so that it is logged and its text stays inside."""
+
+    def __init__(self) -> None:
+        super().__init__("the model answered with probabilities that are no finite numbers")
+
+
 class FolderNotModels(ConvoyError):
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"{path}: {reason}: CONVOY_MODELS is a bundle, or a folder of NAME/VERSION/ bundles")

@@ -109,7 +109,8 @@ class Front:
         if not isinstance(error, ConvoyError):
             logger.error("%s %s failed", scope["method"], scope["path"][:200], exc_info=error)
         if isinstance(error, Overloaded):
-            self.engine.shed(error)
+            if error.reason != "late":  # the engine counts those itself, picture by picture
+                self.engine.shed(error)
             await self.engine.pacer.pause(error.patience)
         if send.status == 0:
             await problem(error)(scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -53,7 +54,8 @@ class HuggingFaceRoutes:
         limit = int(settings.max_bytes * BASE64) + 1024 if as_json else settings.max_bytes
         async with intake(self.engine, request, model, patience, limit):
             body = await read_body(request, limit)
-        image, k = _from_json(body) if as_json else (body, DEFAULT_TOP_K)
+            # On a thread: ten megabytes of base64 take longer than the event loop has.
+            image, k = await asyncio.to_thread(_from_json, body) if as_json else (body, DEFAULT_TOP_K)
         work = self.engine.answer(model, [image], classes(model, k), patience)
         (outcome,) = await unless_left(request, work)
         headers = timing(request, model, [outcome])

@@ -28,11 +28,14 @@ _NOT_YET = np.empty((0, 0, 3), np.uint8)
 class Job:
     """`source` is an encoded picture, or its uint8 [H, W, 3] tensor. Made on the event loop that waits for it.
 
+    `first` is the first picture of the same request, unless this is it: they are worked off in their order.
     `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. Exactly one of
     `give` and `fail` ends it.
     """
 
-    def __init__(self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape) -> None:
+    def __init__(
+        self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape, first: Job | None = None
+    ) -> None:
         self.source = source
         self.pixels: NDArray[np.uint8] = _NOT_YET
         self.probabilities: NDArray[np.float32] | None = None
@@ -44,6 +47,8 @@ class Job:
         self._shape = shape
         self._left = time.perf_counter()
         self._abandoned = False
+        self._first = first
+        self._waited: float | None = None
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[Any] = self._loop.create_future()
 
@@ -69,9 +74,12 @@ class Job:
     def refuse_late(self) -> None:
         """Raises: Overloaded, when it waited much longer than was expected as it was let in.
 
-        An answer that comes too late for whoever asked costs the next one its time.
+        An answer that comes too late for whoever asked costs the next one its time. What counts is when the turn
+        of its request came: from then on its pictures wait for each other only.
         """
-        waited = self.seconds.get("queue", 0.0)
+        self._waited = waited = self.seconds.get("queue", 0.0)
+        if self._first is not None and self._first._waited is not None:
+            waited = min(waited, self._first._waited)
         if waited > LATE * self._patience.max_wait:
             raise Overloaded("late", f"it took {waited:.2g} s until its turn came", 1.0, self._patience.left())
 

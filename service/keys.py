@@ -67,7 +67,8 @@ def _read(path: Path) -> list[bytes]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeError) as error:
         raise SettingInvalid(VARIABLE, f"{path}: cannot be read: {error}") from error
-    keys = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
+    stripped = ((number, line.strip()) for number, line in enumerate(lines, 1))
+    keys = {number: line for number, line in stripped if line and not line.startswith("#")}
     for number, key in keys.items():
         if len(key) < SHORTEST:
             raise SettingInvalid(VARIABLE, f"{path}, line {number}: a key of {SHORTEST} characters at least is needed")

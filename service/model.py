@@ -114,9 +114,11 @@ class ServedModel:
         job.mark("preprocess")
 
     def _ended(self, job: Job) -> None:
-        if job.probabilities is not None:
-            self._learn_from(job, job.probabilities)
-        self._done(self, job)
+        try:
+            if job.probabilities is not None:
+                self._learn_from(job, job.probabilities)
+        finally:
+            self._done(self, job)
 
     def _learn_from(self, job: Job, probabilities: NDArray[np.float32]) -> None:
         """What every answered picture tells: the pace, the classes, the drift, and the shadow."""

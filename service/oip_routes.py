@@ -79,16 +79,18 @@ class OipRoutes:
             raise BodyEncoded(request.headers["content-encoding"])
         async with intake(self.engine, request, model, patience, settings.max_request_bytes):
             body = await read_body(request, settings.max_request_bytes)
-        # On a thread: a megabyte of numbers in JSON takes longer than the event loop has.
-        call = await asyncio.to_thread(oip.parse, body, json_length, model.input_shape, settings.max_items)
-        del body
+            # On a thread: a megabyte of numbers in JSON takes longer than the event loop has. It keeps its place
+            # meanwhile, so that what is parsed is counted.
+            call = await asyncio.to_thread(oip.parse, body, json_length, model.input_shape, settings.max_items)
+            del body
         work = self.engine.answer(model, call.sources, _shape(model, call), patience)
         outcomes = await unless_left(request, work)
         for outcome in outcomes:
             # The protocol has no answer for a part of a batch.
             if outcome.error is not None:
                 raise outcome.error
-        answer, head = oip.respond(call, model.name, model.version, [outcome.answer for outcome in outcomes])
+        answers = [outcome.answer for outcome in outcomes]
+        answer, head = await asyncio.to_thread(oip.respond, call, model.name, model.version, answers)
         headers = timing(request, model, outcomes) | ({} if head is None else {JSON_LENGTH: str(head)})
         return Response(answer, 200, headers, "application/json" if head is None else "application/octet-stream")
 

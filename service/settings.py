@@ -117,7 +117,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, object] = {"cache": default_cache(environment)}
     for name in Settings.model_fields:
         text = environment.get(PREFIX + name.upper())
-        if text:
+        if name == "cache" and text == "":
+            values[name] = None
+        elif text:
             values[name] = _parts(name, text) if name in LISTS else text
     if "models" not in values and PACKED_BUNDLE.is_dir():
         values["models"] = PACKED_BUNDLE

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,25 +18,37 @@ from tests.pictures import encode, plain
 from tests.serving import Server, bento_server
 
 RED = encode(plain("red"))
+DRAIN = 4
+"""Seconds that whoever routes requests has to see the 503."""
 
 
 class UnderLoad:
     """Eight connections in a closed loop beside the test, for as long as the block lasts."""
 
-    def __init__(self, server: Server, seconds: float) -> None:
+    def __init__(self, server: Server) -> None:
         self.load = Load(server.url, [RED])
-        self._thread = threading.Thread(target=lambda: asyncio.run(self.load.run(8, seconds)))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.load.run(8, 300)))
 
     def __enter__(self) -> Load:
         self._thread.start()
-        until = time.monotonic() + 20
-        while len(self.load.good) < 100 and time.monotonic() < until:
-            time.sleep(0.01)
-        assert len(self.load.good) >= 100
+        try:
+            until(lambda: len(self.load.good) >= 100)
+        except AssertionError:
+            self.__exit__()
+            raise
         return self.load
 
     def __exit__(self, *_: object) -> None:
+        self.load.end()
         self._thread.join()
+
+
+def until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what the load brings about."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def worker_of(server: Server) -> psutil.Process:
@@ -45,26 +58,29 @@ def worker_of(server: Server) -> psutil.Process:
     return workers[0]
 
 
+def unready(load: Load) -> list[float]:
+    """When /readyz said no."""
+    return [when for when, _, status in load.health if status == 503]
+
+
 def test_sigterm_under_load_loses_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     """Readiness turns 503 first; whoever sends until it has seen that is answered, every time."""
-    with bento_server(tiny_bundle, tmp_path / "log", CONVOY_DRAIN="2") as server:
-        with UnderLoad(server, 3) as load:
+    with bento_server(tiny_bundle, tmp_path / "log", CONVOY_DRAIN=str(DRAIN)) as server:
+        with UnderLoad(server) as load:
             load.heeds_readiness = True
             sent = time.perf_counter()
             os.kill(server.process.pid, signal.SIGTERM)
-        server.process.wait(20)
+            until(lambda: bool(unready(load)))
+        server.process.wait(30)
     print(f"SIGTERM under load: {load.statuses}, {load.health[-1]}")
-    unready = [when for when, _, status in load.health if status == 503]
-    last_good = max(when for when, _ in load.good)
-    assert unready
-    assert min(unready) - sent < 1
-    assert last_good > sent
+    assert min(unready(load)) - sent < DRAIN
+    assert max(when for when, _ in load.good) > sent
     assert set(load.statuses) == {200}
 
 
 def test_a_killed_worker_is_replaced_within_five_seconds(tiny_bundle: Path, tmp_path: Path) -> None:
     begun = time.perf_counter()
-    with bento_server(tiny_bundle, tmp_path / "log") as server, UnderLoad(server, 6) as load:
+    with bento_server(tiny_bundle, tmp_path / "log") as server, UnderLoad(server) as load:
         started = time.perf_counter() - begun
         first = worker_of(server)
         killed = time.perf_counter()
@@ -81,7 +97,9 @@ def test_a_killed_worker_is_replaced_within_five_seconds(tiny_bundle: Path, tmp_
         assert worker_of(server).pid != first.pid
         assert httpx.post(f"{server.url}/predict", content=RED, timeout=5).status_code == 200
         print(f"SIGKILL under load: ready again after {seconds:.2f} s, the first start took {started:.2f} s")
+        before = len(load.good)
+        until(lambda: len(load.good) >= before + 100)
         # On a machine that others keep busy everything takes longer; the first start says how much.
         assert seconds < max(5, 2 * started)
-    assert load.statuses[200] > 200
+    assert load.statuses[200] >= 200
     assert set(load.statuses) <= {200, 0, -1, 429, 503}

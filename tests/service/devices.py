@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,6 +68,23 @@ class Held(Recorded):
         if not self.release.is_set():
             self.running.release()
             assert self.release.wait(10)
+        return super().run(batch)
+
+    async def until_running(self) -> None:
+        """Until one more call is held."""
+        assert await asyncio.to_thread(self.running.acquire, timeout=10)
+
+
+class Unhurried(Recorded):
+    """A call takes as long as it takes `gathered`, which is given the batch's size, to say yes."""
+
+    gathered: Callable[[int], bool] = staticmethod(lambda _: True)
+
+    def run(self, batch: Batch) -> Probabilities:
+        until = time.monotonic() + 10
+        while not self.gathered(len(batch)):
+            assert time.monotonic() < until
+            time.sleep(0.001)
         return super().run(batch)
 
 

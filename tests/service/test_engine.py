@@ -14,6 +14,7 @@ import pytest
 from bundle.errors import ConvoyError, ImageError
 from service.engine import Engine, Outcome
 from service.errors import NotReady, Overloaded, OwnDeadlinePassed
+from service.job import Job
 from service.model import ServedModel
 from service.patience import Patience
 from service.settings import Settings
@@ -128,7 +129,7 @@ class House:
     def __init__(self, bundle: Path, **settings: Any) -> None:
         self.held = Held()
         with loaded(self.held):
-            self.engine = start(Settings(models=bundle, batching="off", **settings))
+            self.engine = start(Settings(models=bundle, batching="off", **{"max_wait": 25, **settings}))
         self.model = self.engine.ready().find(None)
         self.held.hold()
 
@@ -140,7 +141,7 @@ class House:
         return await self.engine.answer(self.model, sources, lambda row: int(row.argmax()), self.patience(seconds))
 
     async def until_running(self) -> None:
-        await asyncio.to_thread(self.held.running.acquire)
+        await self.held.until_running()
 
     def admitted(self, size: int = 10, seconds: float | None = None) -> Any:
         return self.engine.admitted(self.model, self.patience(seconds), size)
@@ -316,15 +317,38 @@ def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch
     assert engine._pool is None
 
 
-def test_who_has_waited_much_longer_than_expected_is_refused_when_its_turn_comes(tiny_bundle: Path) -> None:
-    house = House(tiny_bundle, threads=1, max_wait=0.05)
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Every job that an engine makes."""
+    made: list[Job] = []
+
+    def make(*arguments: Any) -> Job:
+        made.append(Job(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("service.engine.Job", make)
+    return made
+
+
+async def queued_long_ago(jobs: list[Job], count: int) -> None:
+    """Once there are `count` jobs more: all but the first one have been in the queue for 10 s."""
+    while len(jobs) < count + 1:
+        await asyncio.sleep(0)
+    for job in jobs[1:]:
+        job._left -= 10
+
+
+def test_who_has_waited_much_longer_than_expected_is_refused_when_its_turn_comes(
+    tiny_bundle: Path, jobs: list[Job]
+) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=5)
 
     async def scenario() -> None:
         running = asyncio.create_task(house.ask())
         await house.until_running()
         waiting = asyncio.create_task(house.ask())
-        patient = asyncio.create_task(house.ask(seconds=10))
-        await asyncio.sleep(0.1)  # the wait itself is what is tested
+        patient = asyncio.create_task(house.ask(seconds=20))
+        await queued_long_ago(jobs, 2)
         house.held.release.set()
         (late,) = await waiting
         assert isinstance(late.error, Overloaded)
@@ -334,3 +358,32 @@ def test_who_has_waited_much_longer_than_expected_is_refused_when_its_turn_comes
 
     house.run(scenario)
     assert len(house.held.sizes) == 2
+
+
+def test_the_pictures_of_one_request_do_not_make_each_other_late(tiny_bundle: Path, jobs: list[Job]) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=5)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(house.ask(count=4))
+        await house.until_running()
+        await queued_long_ago(jobs, 3)
+        house.held.release.set()
+        assert [outcome.error for outcome in await running] == [None] * 4
+
+    house.run(scenario)
+
+
+def test_a_late_request_is_late_with_all_its_pictures(tiny_bundle: Path, jobs: list[Job]) -> None:
+    house = House(tiny_bundle, threads=1, max_wait=5)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(house.ask())
+        await house.until_running()
+        waiting = asyncio.create_task(house.ask(count=2))
+        await queued_long_ago(jobs, 2)
+        house.held.release.set()
+        assert all(isinstance(outcome.error, Overloaded) for outcome in await waiting)
+        assert 'convoy_shed_total{reason="late"} 2.0' in house.engine.exposition().decode()
+        assert (await running)[0].error is None
+
+    house.run(scenario)

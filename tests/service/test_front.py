@@ -201,7 +201,7 @@ def test_an_undeclared_length_is_refused_while_reading(tiny_service: Served) -> 
 
 def test_a_slow_upload_is_ended_and_holds_nobody_up(tiny_bundle: Path) -> None:
     engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, timeout=0.3, batching="off")).join()
+    engine.start(Settings(models=tiny_bundle, timeout=2, batching="off")).join()
     with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nslow")
         assert service.post(RED).status_code == 200
@@ -267,17 +267,6 @@ def test_a_full_house_refuses_before_the_body(tiny_bundle: Path) -> None:
         while engine.admission.pictures:
             assert service.get("/livez").status_code == 200
         assert service.post(RED).status_code == 200
-
-
-def test_a_slow_upload_leaves_the_answer_its_time(tiny_bundle: Path) -> None:
-    engine = new_engine()
-    engine.start(Settings(models=tiny_bundle, timeout=1, batching="off")).join()
-    with served(engine) as service, socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(RED))
-        connection.sendall(RED[:-1])
-        threading.Event().wait(0.9)  # the client's slowness is what is tested
-        connection.sendall(RED[-1:])
-        assert connection.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def batch_of(*pictures: bytes) -> list[tuple[str, tuple[str, bytes]]]:

@@ -43,6 +43,7 @@ def test_a_key_opens_in_every_form(tmp_path: Path, headers: dict[str, str]) -> N
         {"x-api-key": KEY[:-1]},
         {"x-api-key": KEY + "x"},
         {"x-api-key": "# ours"},
+        {"x-api-key": "# an indented comment"},
         {"authorization": KEY},
         {"authorization": "Basic ?"},
         {"authorization": basic("")},
@@ -51,7 +52,7 @@ def test_a_key_opens_in_every_form(tmp_path: Path, headers: dict[str, str]) -> N
 )
 def test_nothing_else_opens(tmp_path: Path, headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized):
-        Keys(write(tmp_path / "keys", "# ours", KEY)).check(headers)
+        Keys(write(tmp_path / "keys", "# ours", "  # an indented comment", KEY)).check(headers)
 
 
 def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
@@ -81,6 +82,23 @@ def test_a_file_without_proper_keys_keeps_the_service_from_being_ready(
     engine.start(Settings(models=tiny_bundle, api_keys_file=file)).join()
     with pytest.raises(NotReady, match=f"CONVOY_API_KEYS_FILE: .*{message}"):
         engine.ready()
+
+
+def test_without_its_keys_a_locked_service_answers_health_alone(tiny_bundle: Path, tmp_path: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(models=tiny_bundle, api_keys_file=tmp_path / "none")).join()
+    with served(engine) as service:
+        assert service.get("/livez").status_code == 200
+        for path in ("/", "/metrics", "/models", "/docs.json"):
+            assert service.get(path).status_code == 503
+
+
+def test_keys_are_needed_even_where_the_bundles_are_broken(tmp_path: Path) -> None:
+    engine = new_engine()
+    engine.start(Settings(models=tmp_path / "none", api_keys_file=write(tmp_path / "keys", KEY))).join()
+    with served(engine) as service:
+        assert service.get("/metrics").status_code == 401
+        assert httpx.get(service.url + "/metrics", headers={"x-api-key": KEY}).status_code == 200
 
 
 @pytest.fixture(scope="module")

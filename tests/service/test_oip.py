@@ -152,7 +152,7 @@ def test_damaged_requests_are_understood_or_refused(data: st.DataObject) -> None
     for _ in range(data.draw(st.integers(1, 8))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     length = data.draw(st.one_of(st.none(), st.integers(0, len(body) + 5)))
-    parsed(bytes(body), length if data.draw(st.booleans()) else int(form.get("headers", {}).get("", len(body))))
+    parsed(bytes(body), length if data.draw(st.booleans()) else int(form.get("headers", {}).get("Inference-Header-Content-Length", len(body))))
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +210,16 @@ def test_triton_an_error_reaches_the_caller_in_words(triton: Any) -> None:
     tensor.set_data_from_numpy(np.array([b"hello"], dtype=np.object_))
     with pytest.raises(InferenceServerException, match="not an image of a type that is read here"):
         triton.infer("tiny", [tensor])
+
+
+def test_a_request_keeps_its_place_while_it_is_parsed(tiny_service: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, parse = [], oip.parse
+
+    def spy(*arguments: Any) -> oip.Call:
+        counted.append(tiny_service.engine.admission.pictures)
+        return parse(*arguments)
+
+    monkeypatch.setattr("service.oip.parse", spy)
+    form = next(iter(FORMS.values()))
+    assert httpx.post(tiny_service.url + INFER, **form).status_code == 200
+    assert counted == [1]

@@ -19,6 +19,12 @@ def test_defaults_and_overrides() -> None:
     assert settings.threads == available_cores()
 
 
+def test_an_empty_cache_is_nowhere_and_without_a_setting_it_is_at_home() -> None:
+    assert read_settings({"CONVOY_MODELS": "b", "HOME": "/h"}).cache == Path("/h/.cache/convoy")
+    assert read_settings({"CONVOY_MODELS": "b", "HOME": "/h", "CONVOY_CACHE": "/c"}).cache == Path("/c")
+    assert read_settings({"CONVOY_MODELS": "b", "HOME": "/h", "CONVOY_CACHE": ""}).cache is None
+
+
 def test_tiff_is_off_by_default() -> None:
     assert "TIFF" not in read_settings({"CONVOY_MODELS": "b"}).formats
 
