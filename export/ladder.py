@@ -13,6 +13,7 @@ from bundle.evidence import Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
+from export.calibration import COUNT
 from export.errors import NotQuantizable, without_folders
 from export.job import Job, Written
 from export.proof import describe
@@ -34,10 +35,14 @@ class Operators:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung. make: writes the file and counts its operators. skip: why it is not even tried."""
+    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads.
+
+    skip: why it is not even tried.
+    """
 
     name: str
     make: Callable[[Path], Operators]
+    pictures: int = COUNT
     skip: str | None = None
 
 
@@ -63,7 +68,7 @@ class Ladder:
                 reason = without_folders(f"its own runtime refuses the file: {error}")
                 rungs.append(Rung(name=attempt.name, passed=False, reason=reason))
             if rungs[-1].passed:
-                return Written(path, self._record(rungs, path, operators))
+                return Written(path, self._record(rungs, path, operators, attempt.pictures))
             path.unlink()
         better = [name for name in KEEP_AS_INT8 if name != self.job.checkpoint.manifest.architecture.name]
         raise NotQuantizable(self.target.name, self.job.checkpoint.manifest.architecture.name, rungs, better)
@@ -111,10 +116,10 @@ class Ladder:
             return f"slower than fp32 ({ratio:.2f}x) and not smaller by half ({self.size_ratio(path):.2f} of the size)"
         return None
 
-    def _record(self, rungs: list[Rung], path: Path, operators: Operators) -> Quantization:
+    def _record(self, rungs: list[Rung], path: Path, operators: Operators, pictures: int) -> Quantization:
         return Quantization(
             method=rungs[-1].name,
-            calibration=self.job.calibration.record(self.job.evaluation.pictures),
+            calibration=self.job.calibration.record(self.job.evaluation.pictures, pictures),
             rungs=tuple(rungs),
             integer_operators=operators.integers,
             float_operators=operators.floats,

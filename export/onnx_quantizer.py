@@ -31,7 +31,7 @@ _CALIBRATORS: dict[Calibrator, tuple[CalibrationMethod, dict[str, object]]] = {
     # At its default of 128 bins it is MinMax again.
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 512, "num_quantized_bins": 128}),
 }
-_PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
+PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
 """Histograms cost more than extremes, and settle sooner."""
 
 _CHUNK = 4
@@ -120,7 +120,7 @@ class OnnxQuantizer:
                 measure = create_calibrator(
                     self._prepared, self._types, str(self._folder / "observed.onnx"), method, extra_options=options
                 )
-                tensors = self._tensors[: _PICTURES[calibrator]]
+                tensors = self._tensors[: PICTURES[calibrator]]
                 for start in range(0, len(tensors), _CHUNK):
                     measure.collect_data(_Reader(tensors[start : start + _CHUNK]))
                 save_tensors_data(measure.compute_data(), path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import export.ladder
+import export.onnx_quantizer
 import export.stopwatch
 import export.to_onnx_int8
 from bundle.classify import Classifier
@@ -86,12 +87,14 @@ def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, mo
         (_ruined if calibrator == "minmax" else _quantize)(self, path, calibrator, **options)  # type: ignore[operator]
 
     monkeypatch.setattr(OnnxQuantizer, "quantize", first_ruined)
+    monkeypatch.setitem(export.onnx_quantizer.PICTURES, "percentile", 5)
     monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
     exported = write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     quantization = exported.manifest.artefacts[0].quantization
     assert quantization is not None
     assert [rung.passed for rung in quantization.rungs] == [False, True]
     assert quantization.method == "99.99 % ranges"
+    assert quantization.calibration.n == 5
 
 
 @pytest.mark.parametrize(
