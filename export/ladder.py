@@ -35,15 +35,11 @@ class Operators:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads.
-
-    skip: why it is not even tried.
-    """
+    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads."""
 
     name: str
     make: Callable[[Path], Operators]
     pictures: int = COUNT
-    skip: str | None = None
 
 
 @dataclass
@@ -58,9 +54,6 @@ class Ladder:
         """Leave the first file that passes at `path`. Raises: NotQuantizable with every rung."""
         rungs: list[Rung] = []
         for attempt in attempts:
-            if attempt.skip is not None:
-                rungs.append(Rung(name=attempt.name, passed=False, reason=attempt.skip))
-                continue
             operators = attempt.make(path)
             try:
                 rungs.append(self._judge(attempt.name, path, operators))

@@ -73,9 +73,8 @@ class OnnxQuantizer:
         *,
         exclude: Sequence[str] = (),
         per_channel: bool = True,
-        sixteen_bits: bool = False,
     ) -> None:
-        """Write the QDQ file: U8 activations (or U16) by tensor, S8 weights by channel."""
+        """Write the QDQ file: U8 activations by tensor, S8 weights by channel."""
         with quiet(), np.errstate(all="ignore"):
             quantize_static(
                 self._prepared,
@@ -86,7 +85,7 @@ class OnnxQuantizer:
                 op_types_to_quantize=self._types,
                 per_channel=per_channel,
                 reduce_range=not has_integer_dot_product(),
-                activation_type=QuantType.QUInt16 if sixteen_bits else QuantType.QUInt8,
+                activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=list(exclude),
             )

@@ -37,7 +37,6 @@ def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Att
     for share in EXCLUDED:
         nodes = quantizer.worst_nodes(share)
         yield attempt(f"{len(nodes)} noisiest nodes in float", exclude=nodes)
-    yield attempt("16-bit activations", sixteen_bits=True)
 
 
 def _maker(job: Job, quantizer: OnnxQuantizer, scratch: Path, options: dict[str, Any]) -> Callable[[Path], Operators]:
