@@ -119,6 +119,7 @@ class NotQuantizable(GateFailed):
 
 class WorkerDied(GateFailed):
     def __init__(self, target: str, log: str) -> None:
+        self.target = target
         last = (log.strip().splitlines() or ["no message"])[-1]
         super().__init__(f"{target}: its runtime ended while it was timed: {last}")
 

@@ -13,7 +13,7 @@ from bundle.classify import Classifier
 from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
 from export.bundle_writer import export as write_bundle
-from export.errors import NotQuantizable
+from export.errors import NotQuantizable, WorkerDied
 from export.ladder import Operators
 from export.onnx_quantizer import OnnxQuantizer
 from export.verify import verify
@@ -95,6 +95,28 @@ def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, mo
     assert [rung.passed for rung in quantization.rungs] == [False, True]
     assert quantization.method == "99.99 % ranges"
     assert quantization.calibration.n == 5
+
+
+def test_a_writer_and_a_stopwatch_that_fail_are_failed_rungs(run: Path, tmp_path: Path, monkeypatch) -> None:
+    def broken_once(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **options: object) -> None:
+        if calibrator == "minmax":
+            raise RuntimeError("no ranges in /home/someone/a.onnx")
+        _quantize(self, path, calibrator, **options)  # type: ignore[arg-type]
+
+    def dead_once(*_: object) -> float:
+        if not died:
+            died.append(True)
+            raise WorkerDied("onnx-int8", "Killed")
+        return 1.5
+
+    died: list[bool] = []
+    monkeypatch.setattr(OnnxQuantizer, "quantize", broken_once)
+    monkeypatch.setattr(export.stopwatch, "speed_up", dead_once)
+    quantization = write_bundle(run, ["onnx-int8"], tmp_path / "bundle").manifest.artefacts[0].quantization
+    assert quantization is not None
+    assert [rung.passed for rung in quantization.rungs] == [False, False, True]
+    assert "RuntimeError: no ranges in a.onnx" in quantization.rungs[0].reason
+    assert quantization.rungs[1].reason.endswith("ended while it was timed: Killed")
 
 
 @pytest.mark.parametrize(
