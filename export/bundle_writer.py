@@ -17,7 +17,7 @@ from export.benchmark import Benchmark, Entry, benchmark, latency_of
 from export.benchmark_files import write_json
 from export.calibration import calibration_pictures
 from export.card import write_card, write_report
-from export.errors import GateFailed, NothingPublished, OldBundleKept, without_folders
+from export.errors import GateFailed, NothingPublished, OldBundleKept, WorkerDied, without_folders
 from export.evaluation import EvaluationSet, evaluation_set
 from export.golden import write_golden
 from export.job import Job
@@ -34,10 +34,11 @@ _WORK = ".work"
 
 @dataclass(frozen=True)
 class Exported:
-    """The bundle's id and manifest; what was refused stands in the manifest."""
+    """The bundle's id and manifest; what was refused stands in the manifest. untimed: why a file has no latency."""
 
     id: str
     manifest: BundleManifest
+    untimed: tuple[str, ...] = ()
 
 
 def export(
@@ -79,7 +80,7 @@ def export(
         artefacts, refused = _prove_all(job, chosen)
         if refused and out.is_dir() and any(out.iterdir()):
             raise OldBundleKept(out, refused)
-        found = _time(job, artefacts) if timed else None
+        found, untimed = _time(job, artefacts) if timed else (None, ())
         artefacts = tuple(_timed(artefact, found) for artefact in artefacts)
         for artefact in artefacts:
             _move(job.folder, partial, artefact)
@@ -90,7 +91,7 @@ def export(
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
-    return Exported(identity, manifest)
+    return Exported(identity, manifest, untimed)
 
 
 def _prove_all(job: Job, targets: Sequence[Target]) -> tuple[tuple[Artefact, ...], tuple[Refusal, ...]]:
@@ -169,8 +170,11 @@ def _with_pages(root: Path, manifest: BundleManifest, found: Benchmark | None) -
     return manifest.model_copy(update={"documents": documents})
 
 
-def _time(job: Job, artefacts: Sequence[Artefact]) -> Benchmark | None:
-    """One thread, small batches, few rounds: `convoy benchmark` measures longer."""
+def _time(job: Job, artefacts: Sequence[Artefact]) -> tuple[Benchmark | None, tuple[str, ...]]:
+    """One thread, small batches, few rounds: `convoy benchmark` measures longer.
+
+    A proven file whose runtime dies of being timed is published without a latency: the second part says why.
+    """
     picture = job.folder / "picture.npy"
     np.save(picture, job.evaluation.tensors[0])
     entries = [
@@ -178,7 +182,14 @@ def _time(job: Job, artefacts: Sequence[Artefact]) -> Benchmark | None:
         for one in artefacts
         if one.unverified is None
     ]
-    return benchmark(entries, threads=(1,), batches=(1, 8), rounds=3) if entries else None
+    untimed: list[str] = []
+    while entries:
+        try:
+            return benchmark(entries, threads=(1,), batches=(1, 8), rounds=3), tuple(untimed)
+        except WorkerDied as error:
+            untimed.append(str(error))
+            entries = [entry for entry in entries if entry.artefact.target != error.target]
+    return None, tuple(untimed)
 
 
 def _timed(artefact: Artefact, found: Benchmark | None) -> Artefact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,15 +39,16 @@ class CalibrationPictures:
         """uint8 [n, H, W, 3], class after class in turn."""
         return np.stack(list(self.pictures.tensors(self.manifest.preprocess)))
 
-    def record(self, evaluation: Pictures) -> Calibration:
-        """What the manifest keeps; `shared` counts pictures that the artefact is judged on as well."""
+    def record(self, evaluation: Pictures, used: int = COUNT) -> Calibration:
+        """What the manifest keeps of the first `used`; `shared` counts those that the artefact is judged on as well."""
         judged = {sample.sha256 for sample in evaluation.samples}
-        samples = self.pictures.samples
+        pictures = replace(self.pictures, samples=self.pictures.samples[:used])
+        samples = pictures.samples
         return Calibration(
             source=self.source,
             n=len(samples),
             classes=len({sample.label for sample in samples} - {None}),
-            fingerprint=self.pictures.fingerprint,
+            fingerprint=pictures.fingerprint,
             shared=sum(sample.sha256 in judged for sample in samples),
         )
 

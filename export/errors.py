@@ -32,14 +32,6 @@ class TargetNeedsExtra(ConvoyError):
         super().__init__(f"target {target} needs {module}: pip install -e '.[{extra}]'")
 
 
-class GraphTooLarge(ConvoyError):
-    def __init__(self, target: str, found: int, limit: int) -> None:
-        super().__init__(
-            f"{target}: the network's weights take {found / 1e9:.2f} GB, one file holds {limit / 1e9:.2f} GB "
-            "(protobuf's limit): choose a smaller architecture"
-        )
-
-
 class GateFailed(ConvoyError):
     """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's.
 
@@ -48,6 +40,16 @@ class GateFailed(ConvoyError):
 
     exit_code = 1
     rungs: tuple[Rung, ...] = ()
+
+
+class GraphTooLarge(GateFailed):
+    """Of this target only: another format may hold the network."""
+
+    def __init__(self, target: str, found: int, limit: int) -> None:
+        super().__init__(
+            f"{target}: the network's weights take {found / 1e9:.2f} GB, one file holds {limit / 1e9:.2f} GB "
+            "(protobuf's limit): choose another target or a smaller architecture"
+        )
 
 
 class ParityFailed(GateFailed):
@@ -119,6 +121,7 @@ class NotQuantizable(GateFailed):
 
 class WorkerDied(GateFailed):
     def __init__(self, target: str, log: str) -> None:
+        self.target = target
         last = (log.strip().splitlines() or ["no message"])[-1]
         super().__init__(f"{target}: its runtime ended while it was timed: {last}")
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import ArtefactInvalid
+from bundle.errors import ArtefactInvalid, ConvoyError
 from bundle.evidence import Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
-from export.errors import NotQuantizable, without_folders
+from export.calibration import COUNT
+from export.errors import NotQuantizable, WorkerDied, WriterFailed, without_folders
 from export.job import Job, Written
 from export.proof import describe
 from export.runners import Probabilities, open_artefact, run_all
@@ -34,11 +35,11 @@ class Operators:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung. make: writes the file and counts its operators. skip: why it is not even tried."""
+    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads."""
 
     name: str
     make: Callable[[Path], Operators]
-    skip: str | None = None
+    pictures: int = COUNT
 
 
 @dataclass
@@ -53,20 +54,28 @@ class Ladder:
         """Leave the first file that passes at `path`. Raises: NotQuantizable with every rung."""
         rungs: list[Rung] = []
         for attempt in attempts:
-            if attempt.skip is not None:
-                rungs.append(Rung(name=attempt.name, passed=False, reason=attempt.skip))
-                continue
-            operators = attempt.make(path)
-            try:
-                rungs.append(self._judge(attempt.name, path, operators))
-            except ArtefactInvalid as error:
-                reason = without_folders(f"its own runtime refuses the file: {error}")
-                rungs.append(Rung(name=attempt.name, passed=False, reason=reason))
-            if rungs[-1].passed:
-                return Written(path, self._record(rungs, path, operators))
-            path.unlink()
+            rung, operators = self._try(attempt, path)
+            rungs.append(rung)
+            if operators is not None and rung.passed:
+                return Written(path, self._record(rungs, path, operators, attempt.pictures))
+            path.unlink(missing_ok=True)
         better = [name for name in KEEP_AS_INT8 if name != self.job.checkpoint.manifest.architecture.name]
         raise NotQuantizable(self.target.name, self.job.checkpoint.manifest.architecture.name, rungs, better)
+
+    def _try(self, attempt: Attempt, path: Path) -> tuple[Rung, Operators | None]:
+        """What fails on one rung need not fail on the next; a full disk or memory does."""
+        try:
+            operators = attempt.make(path)
+            return self._judge(attempt.name, path, operators), operators
+        except ArtefactInvalid as error:
+            reason = f"its own runtime refuses the file: {error}"
+        except WorkerDied as error:
+            reason = str(error)
+        except (OSError, ImportError, MemoryError, ConvoyError):
+            raise
+        except Exception as error:  # quantizers fail in their own ways, on architectures nobody has foreseen
+            reason = str(WriterFailed(self.target.name, error))
+        return Rung(name=attempt.name, passed=False, reason=without_folders(reason)), None
 
     def _judge(self, name: str, path: Path, operators: Operators) -> Rung:
         found = run_all(open_artefact(path.parent, self._describe(self.target, path)), self.job.evaluation.batches())
@@ -111,10 +120,10 @@ class Ladder:
             return f"slower than fp32 ({ratio:.2f}x) and not smaller by half ({self.size_ratio(path):.2f} of the size)"
         return None
 
-    def _record(self, rungs: list[Rung], path: Path, operators: Operators) -> Quantization:
+    def _record(self, rungs: list[Rung], path: Path, operators: Operators, pictures: int) -> Quantization:
         return Quantization(
             method=rungs[-1].name,
-            calibration=self.job.calibration.record(self.job.evaluation.pictures),
+            calibration=self.job.calibration.record(self.job.evaluation.pictures, pictures),
             rungs=tuple(rungs),
             integer_operators=operators.integers,
             float_operators=operators.floats,

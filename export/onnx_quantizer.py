@@ -31,7 +31,7 @@ _CALIBRATORS: dict[Calibrator, tuple[CalibrationMethod, dict[str, object]]] = {
     # At its default of 128 bins it is MinMax again.
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 512, "num_quantized_bins": 128}),
 }
-_PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
+PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
 """Histograms cost more than extremes, and settle sooner."""
 
 _CHUNK = 4
@@ -73,9 +73,8 @@ class OnnxQuantizer:
         *,
         exclude: Sequence[str] = (),
         per_channel: bool = True,
-        sixteen_bits: bool = False,
     ) -> None:
-        """Write the QDQ file: U8 activations (or U16) by tensor, S8 weights by channel."""
+        """Write the QDQ file: U8 activations by tensor, S8 weights by channel."""
         with quiet(), np.errstate(all="ignore"):
             quantize_static(
                 self._prepared,
@@ -86,7 +85,7 @@ class OnnxQuantizer:
                 op_types_to_quantize=self._types,
                 per_channel=per_channel,
                 reduce_range=not has_integer_dot_product(),
-                activation_type=QuantType.QUInt16 if sixteen_bits else QuantType.QUInt8,
+                activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=list(exclude),
             )
@@ -120,7 +119,7 @@ class OnnxQuantizer:
                 measure = create_calibrator(
                     self._prepared, self._types, str(self._folder / "observed.onnx"), method, extra_options=options
                 )
-                tensors = self._tensors[: _PICTURES[calibrator]]
+                tensors = self._tensors[: PICTURES[calibrator]]
                 for start in range(0, len(tensors), _CHUNK):
                     measure.collect_data(_Reader(tensors[start : start + _CHUNK]))
                 save_tensors_data(measure.compute_data(), path)

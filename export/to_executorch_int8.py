@@ -23,9 +23,9 @@ def write(job: Job, path: Path) -> Written:
 
 
 def _attempts(job: Job) -> Iterator[Attempt]:
-    yield Attempt("histogram ranges, weights by channel", _maker(job, "histogram"))
-    yield Attempt("min-max ranges", _maker(job, "minmax"))
-    yield Attempt("only layers in int8, histogram ranges", _maker(job, "histogram", layers_only=True))
+    yield Attempt("histogram ranges, weights by channel", _maker(job, "histogram"), PICTURES)
+    yield Attempt("min-max ranges", _maker(job, "minmax"), PICTURES)
+    yield Attempt("only layers in int8, histogram ranges", _maker(job, "histogram", layers_only=True), PICTURES)
 
 
 def _maker(job: Job, observer: Observer, *, layers_only: bool = False) -> Callable[[Path], Operators]:

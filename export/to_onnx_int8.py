@@ -12,7 +12,7 @@ import onnx
 from export.job import Job, Written
 from export.ladder import Attempt, Ladder, Operators
 from export.onnx_metadata import add_metadata
-from export.onnx_quantizer import OnnxQuantizer, count_operators
+from export.onnx_quantizer import PICTURES, Calibrator, OnnxQuantizer, count_operators
 from export.targets import TARGETS
 
 EXCLUDED = (0.05, 0.15, 0.30)
@@ -27,8 +27,9 @@ def write(job: Job, path: Path) -> Written:
 
 
 def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Attempt]:
-    def attempt(name: str, **options: Any) -> Attempt:
-        return Attempt(name, _maker(job, quantizer, scratch, options))
+    def attempt(name: str, calibrator: Calibrator = "minmax", **options: Any) -> Attempt:
+        make = _maker(job, quantizer, scratch, {"calibrator": calibrator, **options})
+        return Attempt(name, make, PICTURES[calibrator])
 
     yield attempt("min-max ranges, weights by channel")
     yield attempt("99.99 % ranges", calibrator="percentile")
@@ -36,7 +37,6 @@ def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Att
     for share in EXCLUDED:
         nodes = quantizer.worst_nodes(share)
         yield attempt(f"{len(nodes)} noisiest nodes in float", exclude=nodes)
-    yield attempt("16-bit activations", sixteen_bits=True)
 
 
 def _maker(job: Job, quantizer: OnnxQuantizer, scratch: Path, options: dict[str, Any]) -> Callable[[Path], Operators]:

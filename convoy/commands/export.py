@@ -61,6 +61,8 @@ def export(
     rows = [("bundle", str(out)), ("id", exported.id)]
     for artefact in exported.manifest.artefacts:
         rows += _rows(artefact)
+    for reason in exported.untimed:
+        err.print(f"warning: not timed: {' '.join(reason.split())}", style="yellow")
     refused = exported.manifest.refused
     record = {
         "bundle": str(out),

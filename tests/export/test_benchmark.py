@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import export.bundle_writer
 from bundle.errors import TargetExists
 from bundle.folder import open_bundle
 from export.benchmark import FILE, Benchmark, Measurement, benchmark, entries_of, latency_of
@@ -73,6 +74,20 @@ def test_export_measures_what_it_publishes(timed: Path) -> None:
         assert (latency.p50_ms, latency.p95_ms, latency.threads) == (one.p50_ms, one.p95_ms, 1)
         assert one.top1 == pytest.approx(validated(timed), abs=1e-6)
     assert "area: size of the file" in (timed / "report.html").read_text()
+
+
+def test_a_proven_file_that_cannot_be_timed_is_published(run: Path, tmp_path: Path, monkeypatch) -> None:
+    def dead(entries, **options: object) -> Benchmark:
+        if any(entry.artefact.target == "onnx-fp16" for entry in entries):
+            raise WorkerDied("onnx-fp16", "Killed")
+        return found(measurement("onnx"))
+
+    monkeypatch.setattr(export.bundle_writer, "benchmark", dead)
+    exported = write_bundle(run, ["onnx", "onnx-fp16"], tmp_path / "bundle", timed=True)
+    fp32, fp16 = exported.manifest.artefacts
+    assert fp32.latency is not None
+    assert fp16.latency is None
+    assert exported.untimed == ("onnx-fp16: its runtime ended while it was timed: Killed",)
 
 
 def test_the_card_has_valid_front_matter(timed: Path) -> None:

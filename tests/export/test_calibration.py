@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from export.calibration import TRAINING_SPLIT, balanced, calibration_pictures
 from export.errors import NoCalibration
 from models.checkpoint import load_checkpoint
-from models.data import Sample
+from models.data import Pictures, Sample
 from models.pull import pull
 from models.validated import evaluation_pictures
 from tests.pictures import plain
@@ -60,6 +60,15 @@ def test_shared_pictures_are_counted(run: Path, colours: Path) -> None:
     judged = evaluation_pictures(manifest, None)
     record = calibration_pictures(manifest, colours / "val").record(judged)
     assert record.shared == record.n == 15
+
+
+def test_only_the_pictures_that_were_used_are_recorded(run: Path, colours: Path) -> None:
+    manifest = load_checkpoint(run).manifest
+    judged = evaluation_pictures(manifest, None)
+    found = calibration_pictures(manifest, colours / "val")
+    record = found.record(judged, used=2)
+    assert (record.n, record.classes, record.shared) == (2, 2, 2)
+    assert record.fingerprint == Pictures(found.pictures.samples[:2], "validation").fingerprint
 
 
 def test_a_pulled_network_needs_pictures(run: Path, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import export.ladder
+import export.onnx_quantizer
 import export.stopwatch
 import export.to_onnx_int8
 from bundle.classify import Classifier
 from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
 from export.bundle_writer import export as write_bundle
-from export.errors import NotQuantizable
+from export.errors import NotQuantizable, WorkerDied
 from export.ladder import Operators
 from export.onnx_quantizer import OnnxQuantizer
 from export.verify import verify
@@ -76,7 +77,7 @@ def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, mo
     with pytest.raises(NotQuantizable, match=r"lenet5 does not keep its answers as int8 \(min-max.*resnet18") as caught:
         write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     assert caught.value.exit_code == 1
-    assert len(caught.value.rungs) >= 6
+    assert len(caught.value.rungs) == 6
     assert all(rung.top1 is not None and rung.top1 < 0.9 for rung in caught.value.rungs)
     assert list(tmp_path.iterdir()) == []
 
@@ -86,12 +87,36 @@ def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, mo
         (_ruined if calibrator == "minmax" else _quantize)(self, path, calibrator, **options)  # type: ignore[operator]
 
     monkeypatch.setattr(OnnxQuantizer, "quantize", first_ruined)
+    monkeypatch.setitem(export.onnx_quantizer.PICTURES, "percentile", 5)
     monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
     exported = write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     quantization = exported.manifest.artefacts[0].quantization
     assert quantization is not None
     assert [rung.passed for rung in quantization.rungs] == [False, True]
     assert quantization.method == "99.99 % ranges"
+    assert quantization.calibration.n == 5
+
+
+def test_a_writer_and_a_stopwatch_that_fail_are_failed_rungs(run: Path, tmp_path: Path, monkeypatch) -> None:
+    def broken_once(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **options: object) -> None:
+        if calibrator == "minmax":
+            raise RuntimeError("no ranges in /home/someone/a.onnx")
+        _quantize(self, path, calibrator, **options)  # type: ignore[arg-type]
+
+    def dead_once(*_: object) -> float:
+        if not died:
+            died.append(True)
+            raise WorkerDied("onnx-int8", "Killed")
+        return 1.5
+
+    died: list[bool] = []
+    monkeypatch.setattr(OnnxQuantizer, "quantize", broken_once)
+    monkeypatch.setattr(export.stopwatch, "speed_up", dead_once)
+    quantization = write_bundle(run, ["onnx-int8"], tmp_path / "bundle").manifest.artefacts[0].quantization
+    assert quantization is not None
+    assert [rung.passed for rung in quantization.rungs] == [False, False, True]
+    assert "RuntimeError: no ranges in a.onnx" in quantization.rungs[0].reason
+    assert quantization.rungs[1].reason.endswith("ended while it was timed: Killed")
 
 
 @pytest.mark.parametrize(

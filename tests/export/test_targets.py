@@ -14,9 +14,18 @@ import torch
 
 import export.runners
 import export.targets
+import export.to_onnx
 from bundle.folder import open_bundle
 from export.bundle_writer import export as write_bundle
-from export.errors import NothingPublished, OldBundleKept, TargetNeedsExtra, TargetTaken, UnknownTarget, WriterFailed
+from export.errors import (
+    GraphTooLarge,
+    NothingPublished,
+    OldBundleKept,
+    TargetNeedsExtra,
+    TargetTaken,
+    UnknownTarget,
+    WriterFailed,
+)
 from export.targets import TARGETS, find_targets, register
 from export.verify import verify
 
@@ -116,6 +125,16 @@ def test_what_fails_is_refused_and_the_rest_is_published(
     assert "RuntimeError: no such operator in 'jit.py'" in refusal.reason
     assert "/home" not in (tmp_path / "bundle" / "manifest.json").read_text()
     assert "no such operator" in (tmp_path / "bundle" / "report.html").read_text()
+
+
+def test_a_network_too_large_for_one_format_is_published_in_another(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(export.to_onnx, "MAX_BYTES", 1000)
+    exported = write_bundle(run, ["onnx", "torchscript"], tmp_path / "bundle")
+    assert [artefact.target for artefact in exported.manifest.artefacts] == ["torchscript"]
+    assert "choose another target" in exported.manifest.refused[0].reason
+    with pytest.raises(GraphTooLarge) as caught:
+        write_bundle(run, ["onnx"], tmp_path / "alone")
+    assert caught.value.exit_code == 1
 
 
 def test_a_refusal_never_replaces_a_bundle(run: Path, bundle: Path, tmp_path: Path, monkeypatch) -> None:
