@@ -99,7 +99,8 @@ class Batcher:
     def _infer(self, jobs: list[Job]) -> None:
         for job in jobs:
             job.mark("queue")
-        batch = np.stack([job.pixels for job in jobs])
+        # Alone it is not copied.
+        batch = jobs[0].pixels[np.newaxis] if len(jobs) == 1 else np.stack([job.pixels for job in jobs])
         probabilities = self._run(batch)
         for job in jobs:
             job.mark("infer")

@@ -16,16 +16,27 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
     Only once the whole body was read: what arrives then can only be the end. Raises: ClientDisconnect.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
-    finally:
-        leaving.cancel()
+    # The work runs in the caller's own task: a task for it would be one more to make and to wait for, per request.
+    working = asyncio.current_task()
+    assert working is not None
+    left = False
+
+    def gone(_: asyncio.Task[None]) -> None:
+        nonlocal left
+        left = True
         working.cancel()
+
+    leaving = asyncio.create_task(_left(request))
+    leaving.add_done_callback(gone)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if left and working.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
+    finally:
+        leaving.remove_done_callback(gone)
+        leaving.cancel()
 
 
 async def _left(request: Request) -> None:

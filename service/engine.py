@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -52,7 +51,6 @@ class Engine:
         self._draining = self._stopped = False
         self._metrics: Metrics | None = None
         self._metrics_lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.admission = Admission(1, 1, 1)
         self.pacer = Pacer()
         self.keys: Keys | None = None
@@ -152,7 +150,6 @@ class Engine:
         """
         if self._pool is None:
             raise NotReady(self._reason)
-        self._loop = asyncio.get_running_loop()
         jobs: list[Job] = []
         for source in sources:
             jobs.append(Job(source, patience, shape, jobs[0] if jobs else None))
@@ -162,7 +159,8 @@ class Engine:
         for job in jobs:
             self._submit(model, job)
         try:
-            results = await asyncio.gather(*(job.answer() for job in jobs), return_exceptions=True)
+            # One after the other: each waits no longer than its own deadline, and all of them are waited for anyway.
+            results = [await _settled(job) for job in jobs]
         finally:
             for job in jobs:
                 job.abandon()
@@ -186,9 +184,13 @@ class Engine:
 
     def _done(self, model: ServedModel, job: Job) -> None:
         """Counted until the threads are done with it, not until the client stops waiting. From any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # after the loop's end there is nothing left to count
-                self._loop.call_soon_threadsafe(self.admission.give_back, model.pace, 1, job.size)
+        with suppress(RuntimeError):  # after the loop's end nobody waits and there is nothing left to count
+            # One call for both: each wakes the loop, which costs more than the call itself.
+            job.loop.call_soon_threadsafe(self._end, model, job)
+
+    def _end(self, model: ServedModel, job: Job) -> None:
+        job.settle()
+        self.admission.give_back(model.pace, 1, job.size)
 
     def _outcome(self, model: ServedModel, job: Job, result: object) -> Outcome:
         if isinstance(result, Exception):
@@ -197,8 +199,6 @@ class Engine:
             elif isinstance(result, Overloaded):
                 self.shed(result)
             return Outcome(None, result, job.seconds)
-        if isinstance(result, BaseException):
-            raise result
         self.metrics.observe_stages(model.name, job.seconds)
         return Outcome(result, None, job.seconds)
 
@@ -273,3 +273,11 @@ class Engine:
         with self._lock:
             if not self._stopped:
                 self._reason = reason
+
+
+async def _settled(job: Job) -> object:
+    """The answer, or the error as a value."""
+    try:
+        return await job.answer()
+    except Exception as error:
+        return error

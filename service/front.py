@@ -103,7 +103,9 @@ class Front:
         elif match == Match.PARTIAL:
             raise MethodNotAllowed(scope["method"], route.path, ", ".join(sorted(route.methods or ())))
         else:
-            await route.app(scope, receive, send)
+            # Not by `route.app`: its error handling would come before this one's, and costs every request.
+            response = await route.endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
 
     async def _answer_error(self, error: Exception, scope: Scope, receive: Receive, send: _Watched) -> None:
         if not isinstance(error, ConvoyError):

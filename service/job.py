@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,8 @@ class Job:
     """`source` is an encoded picture, or its uint8 [H, W, 3] tensor. Made on the event loop that waits for it.
 
     `first` is the first picture of the same request, unless this is it: they are worked off in their order.
-    `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. Exactly one of
-    `give` and `fail` ends it.
+    `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. `give` or `fail`
+    says what becomes of it, and `settle`, on the loop, ends it.
     """
 
     def __init__(
@@ -49,8 +48,10 @@ class Job:
         self._abandoned = False
         self._first = first
         self._waited: float | None = None
-        self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Any] = self._loop.create_future()
+        self._answer: Any = None
+        self._error: BaseException | None = None
+        self.loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Any] = self.loop.create_future()
 
     async def answer(self) -> Any:
         """The answer. Raises: DeadlinePassed or OwnDeadlinePassed, whatever `fail` was given."""
@@ -91,29 +92,23 @@ class Job:
         self._left = now
 
     def give(self, probabilities: NDArray[np.float32]) -> None:
-        """End with the answer made of float32 [K]; from any thread."""
+        """Let it end with the answer made of float32 [K]; from any thread."""
         self.probabilities = probabilities
         try:
-            result = self._shape(probabilities)
+            self._answer = self._shape(probabilities)
         except Exception as error:
             self.fail(error)
-        else:
-            self._soon(self._set_answer, result)
 
     def fail(self, error: BaseException) -> None:
-        """End with an error; from any thread."""
-        self._soon(self._set_error, error)
+        """Let it end with an error; from any thread."""
+        self._error = self._error or error
 
-    def _set_answer(self, answer: object) -> None:
-        if not self._future.done():
-            self._future.set_result(answer)
-
-    def _set_error(self, error: BaseException) -> None:
-        if not self._future.done():
-            self._future.set_exception(error)
-            self._future.exception()  # a client that left is no "exception was never retrieved"
-
-    def _soon(self, call: Callable[[Any], None], value: object) -> None:
-        # After the loop's end nobody waits.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(call, value)
+    def settle(self) -> None:
+        """Hand what `give` or `fail` was told to whoever waits: on the event loop, once."""
+        if self._future.done():
+            return
+        if self._error is None:
+            self._future.set_result(self._answer)
+            return
+        self._future.set_exception(self._error)
+        self._future.exception()  # a client that left is no "exception was never retrieved"

@@ -66,10 +66,7 @@ async def read_uploads(
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The whole body. Raises: UploadTooLarge, before it is read when its length is declared."""
     _refuse_declared_length(request, max_bytes)
-    body = bytearray()
-    async for chunk in _limited(request.stream(), max_bytes):
-        body += chunk
-    return bytes(body)
+    return b"".join([chunk async for chunk in _limited(request.stream(), max_bytes)])
 
 
 async def _read_form(request: Request, options: Mapping[bytes, bytes], fields: Fields, max_total: int) -> ImageForm:

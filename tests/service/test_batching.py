@@ -165,6 +165,8 @@ def test_a_batch_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
         ended: list[Job] = []
         batcher = Batcher(Poisoned().run, Plan(8, 1, 1), ended.append, lambda *_: None)
         batcher._answer(jobs)
+        for job in ended:
+            job.settle()
         results = await asyncio.gather(*(job.answer() for job in jobs), return_exceptions=True)
         batcher.close()
         assert ended == jobs
