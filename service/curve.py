@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from service.runtime import Runtime
+from service.runtime import LARGEST_MEASURED, Runtime
 
-BATCHES = (1, 2, 4, 8, 16, 32)
+BATCHES = (1, 2, 4, 8, 16, LARGEST_MEASURED)
 MUST_GAIN = 1.15
 """Batching has to be this much faster than single calls: handing over between threads costs something too."""
 STILL_GROWS = 1.05

@@ -50,7 +50,7 @@ class ServedModel:
         self.artefact, self.runtime = _choose(self.bundle, settings)
         self.plan, self.curve = self._plan()
         if self.plan.threads != 1:
-            self.runtime = runtime.load_runtime(self.bundle, self.artefact, self.plan.threads)
+            self.runtime = self._with_threads(self.plan.threads)
         self.golden_difference = check_golden(self.bundle, self.artefact, self.runtime.run)
         self.drift = self._drift()
         self.shadow: Shadow | None = None
@@ -160,7 +160,9 @@ class ServedModel:
         return plan, points
 
     def _with_threads(self, threads: int) -> runtime.Runtime:
-        return self.runtime if threads == 1 else runtime.load_runtime(self.bundle, self.artefact, threads)
+        if threads == 1:
+            return self.runtime
+        return runtime.load_runtime(self.bundle, self.artefact, threads, self.settings.runtime_options)
 
     def describe(self) -> dict[str, Any]:
         """What GET /models/{name} answers."""
@@ -199,8 +201,8 @@ class ServedModel:
 
 def _choose(bundle: Folder[BundleManifest], settings: Settings) -> tuple[Artefact, runtime.Runtime]:
     """The wanted artefact, or the fastest here of those that passed their gates, timed on every core."""
-    found = runtime.candidates(bundle.manifest, settings.artefact)
-    loaded = [(artefact, runtime.load_runtime(bundle, artefact, 1)) for artefact in found]
+    found = runtime.candidates(bundle.manifest, settings.artefact, settings.runtime_options)
+    loaded = [(artefact, runtime.load_runtime(bundle, artefact, 1, settings.runtime_options)) for artefact in found]
     if len(loaded) == 1:
         return loaded[0]
     crop = bundle.manifest.preprocess.crop

@@ -52,5 +52,5 @@ def check(models: Path, host: str, port: int) -> None:
     if settings.api_keys_file:
         Keys(settings.api_keys_file)
     for address in find_bundles(models):
-        candidates(open_bundle(address.path).manifest, settings.artefact)
+        candidates(open_bundle(address.path).manifest, settings.artefact, settings.runtime_options)
     check_port(host, port)

@@ -15,6 +15,7 @@ from bundle.cores import available_cores
 from bundle.image import FORMATS, DecodeLimits
 from bundle.manifest import Record
 from service.errors import SettingInvalid
+from service.runtime import LARGEST_MEASURED, Options, Provider
 
 PREFIX = "CONVOY_"
 PACKED_BUNDLE = Path(__file__).resolve().parent.parent / "model"
@@ -46,7 +47,8 @@ class Settings(Record):
     """Every setting; the environment variable of `max_pixels` is `CONVOY_MAX_PIXELS`.
 
     models: a bundle folder, or a folder of NAME/VERSION/ bundles. artefact: which target to serve; `auto` is the
-    fastest that passed its gates.
+    fastest that passed its gates. provider: where onnxruntime computes, `auto`, `cpu`, `cuda` or `tensorrt`.
+    torchscript: whether TorchScript files may be loaded; their loader runs code.
     threads: pictures worked on at the same time; by default as many as the container has cores.
     batching: `auto` measures at start whether batches pay on this machine, `off` never batches, a number is the
     largest batch. cache: where the measurement is kept; empty for nowhere.
@@ -65,6 +67,8 @@ class Settings(Record):
 
     models: Path
     artefact: str = "auto"
+    provider: Provider = "auto"
+    torchscript: Literal["on", "off"] = "off"
     threads: Count = Field(default_factory=available_cores)
     batching: Batching = "auto"
     cache: Path | None = None
@@ -102,6 +106,12 @@ class Settings(Record):
     def limits(self) -> DecodeLimits:
         """What one picture may cost."""
         return DecodeLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels, formats=self.formats)
+
+    @property
+    def runtime_options(self) -> Options:
+        """What the runtimes are told."""
+        largest = self.batching if isinstance(self.batching, int) else 1
+        return Options(self.provider, self.torchscript == "on", max(LARGEST_MEASURED, largest), self.cache)
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path | None:

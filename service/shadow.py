@@ -23,7 +23,7 @@ from service.errors import SettingInvalid
 from service.job import Job
 from service.metrics import Metrics
 from service.priority import SHADOW, lower
-from service.runtime import candidates, load_runtime
+from service.runtime import Options, candidates, load_runtime
 from service.settings import Settings
 
 logger = logging.getLogger("convoy.service")
@@ -38,11 +38,17 @@ class Shadow:
     """
 
     def __init__(
-        self, name: str, bundle: Folder[BundleManifest], artefact: Artefact, share: float, limits: DecodeLimits
+        self,
+        name: str,
+        bundle: Folder[BundleManifest],
+        artefact: Artefact,
+        share: float,
+        limits: DecodeLimits,
+        options: Options,
     ) -> None:
         self.name, self.artefact, self.bundle = name, artefact, bundle
         self._share, self._limits = share, limits
-        self._runtime = load_runtime(bundle, artefact, 1)
+        self._runtime = load_runtime(bundle, artefact, 1, options)
         check_golden(bundle, artefact, self._runtime.run)
         self._waiting: queue.Queue[tuple[Job, str] | None] = queue.Queue(WAITING)
         self._random = random.Random()
@@ -99,15 +105,15 @@ def _is_folder(wanted: str) -> bool:
     return os.sep in wanted or (Path(wanted) / MANIFEST).exists()
 
 
-def open_shadow(wanted: str, name: str, served: Folder[BundleManifest], share: float, limits: DecodeLimits) -> Shadow:
+def open_shadow(wanted: str, name: str, served: Folder[BundleManifest], settings: Settings) -> Shadow:
     """`wanted` is a bundle folder, or the target of another artefact of the served bundle.
 
-    Raises: FolderError, ArtefactMissing.
+    Raises: FolderError, ArtefactMissing, SettingInvalid.
     """
-    if _is_folder(wanted):
-        bundle = open_bundle(Path(wanted))
-        return Shadow(name, bundle, candidates(bundle.manifest, "auto")[0], share, limits)
-    return Shadow(name, served, candidates(served.manifest, wanted)[0], share, limits)
+    options = settings.runtime_options
+    bundle, target = (open_bundle(Path(wanted)), "auto") if _is_folder(wanted) else (served, wanted)
+    artefact = candidates(bundle.manifest, target, options)[0]
+    return Shadow(name, bundle, artefact, settings.shadow_share, settings.limits, options)
 
 
 class Shadowed(Protocol):
@@ -131,4 +137,4 @@ def cast_shadows(models: Sequence[Shadowed], settings: Settings) -> None:
             names = ", ".join(sorted({model.name for model in models}))
             raise SettingInvalid("CONVOY_SHADOW", f"{settings.shadow}: a bundle of {name}, loaded are {names}")
     for model in meant:
-        model.shadow = open_shadow(settings.shadow, model.name, model.bundle, settings.shadow_share, settings.limits)
+        model.shadow = open_shadow(settings.shadow, model.name, model.bundle, settings)

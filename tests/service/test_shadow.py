@@ -74,7 +74,9 @@ class Wrong(Recorded):
 def test_a_shadow_that_differs_or_fails_is_only_counted(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong, real = Wrong(), runtime.LOADERS[".onnx"]
     monkeypatch.setitem(
-        runtime.LOADERS, ".onnx", lambda b, artefact, t: wrong if artefact.target == "twin" else real(b, artefact, t)
+        runtime.LOADERS,
+        ".onnx",
+        lambda b, artefact, *rest: wrong if artefact.target == "twin" else real(b, artefact, *rest),
     )
     engine = new_engine()
     engine.start(Settings(models=twins, artefact="onnx", batching="off", shadow="twin", shadow_share=1)).join()
@@ -104,7 +106,7 @@ def test_the_fastest_artefact_is_chosen(twins: Path, monkeypatch: pytest.MonkeyP
     from tests.service.devices import Device
 
     speeds = {"onnx": Device(0.01, 0), "twin": Device(0.001, 0)}
-    monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, __: speeds[artefact.target])
+    monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: speeds[artefact.target])
     for expected in ("twin", "onnx"):
         engine = new_engine()
         engine.start(Settings(models=twins, batching="off")).join()
