@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -62,6 +63,7 @@ class Front:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] != "http":
+            self._come_first(scope)
             await self.app(scope, receive, send)
         elif (origins := self.engine.cors_origins) and self._cors is None:
             headers = ["Content-Type", "X-API-Key", "Authorization", "X-Request-Timeout"]
@@ -69,6 +71,15 @@ class Front:
             await self._cors(scope, receive, send)
         else:
             await (self._cors or self._http)(scope, receive, send)
+
+    def _come_first(self, scope: Scope) -> None:
+        """At the server's start: requests come here before BentoML's other middleware, not after it.
+
+        That makes a task and a timer for each, and asks each address whether its span is wanted; deadlines, spans and
+        errors are dealt with here.
+        """
+        if isinstance(app := scope.get("app"), Starlette):
+            app.middleware_stack = self
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         passage = Passage(scope)

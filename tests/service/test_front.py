@@ -9,10 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bundle.folder import open_bundle
 from bundle.image import decode
 from bundle.preprocess import preprocess
+from service.front import Front
 from service.settings import Settings
 from tests.pictures import COLOURS, encode, noise, plain
 from tests.service.conftest import Served, new_engine, served
@@ -339,3 +346,24 @@ def test_a_client_that_leaves_takes_its_work_with_it(tiny_bundle: Path) -> None:
             assert service.get("/livez").status_code == 200
     engine.stop()
     assert held.sizes == [1]
+
+
+def test_requests_do_not_pass_the_middleware_of_the_host(tiny_settings: Settings) -> None:
+    passed = []
+
+    class Host:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            passed.append(scope["type"])
+            await self.app(scope, receive, send)
+
+    engine = new_engine()
+    page = Route("/", lambda _: PlainTextResponse("the host's page"))
+    app = Starlette(routes=[page], middleware=[Middleware(Host), Middleware(Front, engine=engine)])
+    with TestClient(app) as client:
+        assert client.get("/livez").json() == {"status": "live"}
+        assert client.get("/docs").text == "the host's page"
+        assert client.get("/nothing").status_code == 404
+    assert passed == ["lifespan"]
