@@ -5,7 +5,7 @@
 The limit is an in-process loop of decode, preprocess, run and top-5, one thread per core, of the same artefact. Rounds
 alternate (limit, service batching as set, service with batching off) for every number of connections, so a machine
 that others use too shifts all of them; each line is the median of the rounds' own ratios. The load generator runs on
-the same machine: its share of the cores is missing from the service's figures. Prints JSON.
+the same machine: its share of the cores is missing from the service's figures, and stands beside them. Prints JSON.
 """
 
 from __future__ import annotations
@@ -99,13 +99,17 @@ def compare(
     """The medians of the rounds' ratios to the limit measured in the same round, and the latencies."""
     shares: dict[str, list[float]] = {name: [] for name in servers}
     median: dict[str, list[float]] = {name: [] for name in servers}
+    generator: dict[str, list[float]] = {name: [] for name in servers}
     rates, statuses = [], {}
     for turn in range(rounds):
         names = list(servers) if turn % 2 == 0 else list(servers)[::-1]
         reached = limit.per_second(available_cores(), seconds)
         rates.append(reached)
         for name in names:
+            before, started = time.process_time(), time.perf_counter()
             load = ask(servers[name], pictures, connections, seconds)
+            taken = (time.process_time() - before) / (time.perf_counter() - started) / available_cores()
+            generator[name].append(taken)
             shares[name].append(rate(load) / reached)
             median[name].append(1000 * (quantile([each for _, each in load.good], 0.5) or float("nan")))
             statuses[name] = {str(key): value for key, value in load.statuses.items()}
@@ -115,6 +119,7 @@ def compare(
             "share_of_limit": round(statistics.median(shares[name]), 3),
             "shares": [round(share, 3) for share in shares[name]],
             "p50_ms": round(statistics.median(median[name]), 2),
+            "generator_share_of_cores": round(statistics.median(generator[name]), 3),
             "statuses": statuses[name],
         }
     if connections == 1:
