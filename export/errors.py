@@ -119,6 +119,13 @@ class NotQuantizable(GateFailed):
         self.rungs = tuple(rungs)
 
 
+class RungSkipped(ConvoyError):
+    """A rung of the ladder that cannot be tried here; the next one, or the refusal, follows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"skipped: {reason}")
+
+
 class WorkerDied(GateFailed):
     def __init__(self, target: str, log: str) -> None:
         self.target = target

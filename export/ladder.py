@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bundle.errors import ArtefactInvalid, ConvoyError
-from bundle.evidence import Quantization, Rung
+from bundle.evidence import FineTuning, Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
 from export.accuracy import accuracy_of
 from export.calibration import COUNT
-from export.errors import NotQuantizable, WorkerDied, WriterFailed, without_folders
+from export.errors import NotQuantizable, RungSkipped, WorkerDied, WriterFailed, without_folders
+from export.fine_tuning import Tuned
 from export.job import Job, Written
 from export.proof import describe
 from export.runners import Probabilities, open_artefact, run_all
@@ -35,11 +37,32 @@ class Operators:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads."""
+    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads.
+
+    fine_tuning: of the weights, where they are not the checkpoint's.
+    """
 
     name: str
     make: Callable[[Path], Operators]
     pictures: int = COUNT
+    fine_tuning: FineTuning | None = None
+
+
+FINE_TUNED = "fine-tuned for int8"
+
+
+def after_tuning(job: Job, largest_weight: int, attempts: Callable[[Tuned], Iterable[Attempt]]) -> Iterator[Attempt]:
+    """The attempts with fine-tuned weights, or the one rung that tells why there are none."""
+    try:
+        tuned = job.tuned(largest_weight)
+    except RungSkipped as error:
+        yield Attempt(FINE_TUNED, partial(_skip, error))
+    else:
+        yield from attempts(tuned)
+
+
+def _skip(error: RungSkipped, _: Path) -> Operators:
+    raise error
 
 
 @dataclass
@@ -57,7 +80,7 @@ class Ladder:
             rung, operators = self._try(attempt, path)
             rungs.append(rung)
             if operators is not None and rung.passed:
-                return Written(path, self._record(rungs, path, operators, attempt.pictures))
+                return Written(path, self._record(rungs, path, operators, attempt))
             path.unlink(missing_ok=True)
         better = [name for name in KEEP_AS_INT8 if name != self.job.checkpoint.manifest.architecture.name]
         raise NotQuantizable(self.target.name, self.job.checkpoint.manifest.architecture.name, rungs, better)
@@ -69,7 +92,7 @@ class Ladder:
             return self._judge(attempt.name, path, operators), operators
         except ArtefactInvalid as error:
             reason = f"its own runtime refuses the file: {error}"
-        except WorkerDied as error:
+        except (WorkerDied, RungSkipped) as error:
             reason = str(error)
         except (OSError, ImportError, MemoryError, ConvoyError):
             raise
@@ -120,10 +143,11 @@ class Ladder:
             return f"slower than fp32 ({ratio:.2f}x) and not smaller by half ({self.size_ratio(path):.2f} of the size)"
         return None
 
-    def _record(self, rungs: list[Rung], path: Path, operators: Operators, pictures: int) -> Quantization:
+    def _record(self, rungs: list[Rung], path: Path, operators: Operators, attempt: Attempt) -> Quantization:
         return Quantization(
             method=rungs[-1].name,
-            calibration=self.job.calibration.record(self.job.evaluation.pictures, pictures),
+            calibration=self.job.calibration.record(self.job.evaluation.pictures, attempt.pictures),
+            fine_tuning=attempt.fine_tuning,
             rungs=tuple(rungs),
             integer_operators=operators.integers,
             float_operators=operators.floats,

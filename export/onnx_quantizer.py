@@ -23,15 +23,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from bundle.preprocess import Pixels
 from export.quiet import quiet
 
-Calibrator = Literal["minmax", "percentile", "entropy"]
+Calibrator = Literal["minmax", "percentile", "entropy", "moving"]
 
 _CALIBRATORS: dict[Calibrator, tuple[CalibrationMethod, dict[str, object]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
     # At its default of 128 bins it is MinMax again.
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 512, "num_quantized_bins": 128}),
+    "moving": (CalibrationMethod.MinMax, {"moving_average": True, "averaging_constant": 0.1}),
 }
-PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
+PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64, "moving": 256}
 """Histograms cost more than extremes, and settle sooner."""
 
 _CHUNK = 4
@@ -143,6 +144,10 @@ def has_integer_dot_product() -> bool:
         return "vnni" in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
+
+
+LARGEST_WEIGHT = 127 if has_integer_dot_product() else 64
+"""Of the integers that weights become here."""
 
 
 def count_operators(path: Path, folder: Path) -> tuple[int, int]:

@@ -77,7 +77,10 @@ def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, mo
     with pytest.raises(NotQuantizable, match=r"lenet5 does not keep its answers as int8 \(min-max.*resnet18") as caught:
         write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     assert caught.value.exit_code == 1
-    assert len(caught.value.rungs) == 6
+    names = [rung.name for rung in caught.value.rungs]
+    assert len(names) == 9
+    assert names[3] == "moving averages of min and max"
+    assert [name.startswith("fine-tuned for int8, ") for name in names] == [False] * 7 + [True] * 2
     assert all(rung.top1 is not None and rung.top1 < 0.9 for rung in caught.value.rungs)
     assert list(tmp_path.iterdir()) == []
 
