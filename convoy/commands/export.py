@@ -40,6 +40,7 @@ def export(
     ] = True,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Epochs of it.")] = 3,
     qat_pictures: Annotated[int, typer.Option(min=1, help="At most so many training pictures an epoch.")] = 1000,
+    qat_lr: Annotated[float, typer.Option(min=1e-9, help="Its learning rate.")] = 1e-5,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
     licence: Annotated[Optional[str], typer.Option(help="The licence of the model, such as apache-2.0.")] = None,
     benchmark: Annotated[bool, typer.Option(help="Time every file for the report.")] = True,
@@ -62,7 +63,7 @@ def export(
         version=version,
         licence=licence,
         gate=gate,
-        budget=Budget(qat_epochs, qat_pictures) if qat else None,
+        budget=Budget(qat_epochs, qat_pictures, qat_lr) if qat else None,
         timed=benchmark,
         overwrite=overwrite,
     )

@@ -11,7 +11,6 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-import export.fine_tuning
 import export.stopwatch
 import export.to_onnx_int8
 from bundle.folder import open_bundle
@@ -51,9 +50,9 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("coarse")
-def test_fine_tuning_passes_where_every_other_rung_fails(run: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(export.fine_tuning, "LEARNING_RATE", 3e-3)  # three values ask for more than 255
-    exported = write_bundle(run, ["onnx", "onnx-int8", "ort-int8"], tmp_path / "bundle", budget=Budget(epochs=40))
+def test_fine_tuning_passes_where_every_other_rung_fails(run: Path, tmp_path: Path) -> None:
+    budget = Budget(epochs=40, learning_rate=3e-3)  # three values ask for more than 255
+    exported = write_bundle(run, ["onnx", "onnx-int8", "ort-int8"], tmp_path / "bundle", budget=budget)
     for target in ("onnx-int8", "ort-int8"):
         artefact = open_bundle(tmp_path / "bundle").manifest.artefact(target)
         assert artefact.quantization is not None
@@ -116,7 +115,7 @@ def test_the_checkpoint_keeps_its_weights(run: Path) -> None:
     checkpoint = load_checkpoint(run)
     before = copy.deepcopy(checkpoint.network.state_dict())
     with evaluation_set(checkpoint, evaluation_pictures(checkpoint.manifest, None)) as evaluation:
-        tuned = fine_tune(checkpoint, evaluation, Budget(epochs=1, pictures=8))
+        tuned = fine_tune(checkpoint, evaluation, Budget(epochs=1, pictures=8, learning_rate=1e-3))
     after = tuned.checkpoint.network.state_dict()
     assert all(torch.equal(tensor, checkpoint.network.state_dict()[name]) for name, tensor in before.items())
     assert any(not torch.equal(tensor, after[name]) for name, tensor in before.items())
