@@ -87,6 +87,18 @@ class Calibration(Record):
     shared: Count
 
 
+class FineTuning(Record):
+    """Training that taught the weights to be rounded: `steps` in `epochs` over `pictures`.
+
+    The goal was the fp32 network's own probabilities.
+    """
+
+    pictures: Calibration
+    epochs: AtLeastOne
+    steps: AtLeastOne
+    learning_rate: Positive
+
+
 class Rung(Record):
     """One way of quantizing that was tried: its figures, or why it was not measured to the end.
 
@@ -105,11 +117,13 @@ class Rung(Record):
 class Quantization(Record):
     """How an int8 file came about, and whether it is one: operators on integers, operators left in float.
 
-    `delegated_share`: operators in the delegate's hands (ExecuTorch). Ratios are to fp32 in the same runtime.
+    `fine_tuning`: None where the weights are the checkpoint's, rounded. `delegated_share`: operators in the delegate's
+    hands (ExecuTorch). Ratios are to fp32 in the same runtime.
     """
 
     method: str
     calibration: Calibration
+    fine_tuning: FineTuning | None = None
     rungs: tuple[Rung, ...]
     integer_operators: AtLeastOne
     float_operators: Count

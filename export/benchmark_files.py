@@ -21,7 +21,7 @@ def refuse_files(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_files(folder: Path, found: Benchmark) -> None:
-    """Write the three; the drawing only where an accuracy is known. Raises: CannotWrite."""
+    """Write the three; where no accuracy is known there is no drawing, not even an old one. Raises: CannotWrite."""
     plot = plot_of(found)
     pages = {PAGE: render("benchmark.html", escape=True, title="Benchmark", found=found, plot=plot)}
     if plot is not None:
@@ -29,6 +29,8 @@ def write_files(folder: Path, found: Benchmark) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder, found)
+        if plot is None:
+            (folder / SVG).unlink(missing_ok=True)
         for name, text in pages.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -19,6 +19,7 @@ from export.calibration import calibration_pictures
 from export.card import write_card, write_report
 from export.errors import GateFailed, NothingPublished, OldBundleKept, WorkerDied, without_folders
 from export.evaluation import EvaluationSet, evaluation_set
+from export.fine_tuning import Budget
 from export.golden import write_golden
 from export.job import Job
 from export.proof import prove
@@ -51,6 +52,7 @@ def export(
     licence: str | None = None,
     calibration: Path | None = None,
     gate: Gate = Gate(),  # noqa: B008 - frozen
+    budget: Budget | None = Budget(),  # noqa: B008 - frozen
     timed: bool = False,
     overwrite: bool = False,
 ) -> Exported:
@@ -58,7 +60,8 @@ def export(
 
     What passes its gate is published; what does not stands in the manifest's `refused`. Where nothing passes, or
     something fails while a bundle is to be replaced, nothing is published.
-    calibration: training pictures for int8, by default the training split's. timed: measure latency and throughput
+    calibration: training pictures for int8, by default the training split's. budget: for fine-tuning on the training
+    split where int8 fails without; None switches it off. timed: measure latency and throughput
     too, for the manifest and the report.
     Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
     TargetExists, and a GateFailed (exit code 1).
@@ -75,7 +78,7 @@ def export(
         write_folder(out, "bundle", overwrite=overwrite) as partial,
         evaluation_set(checkpoint, pictures) as evaluation,
     ):
-        job = Job(checkpoint, evaluation, gate, partial / _WORK, ranges)
+        job = Job(checkpoint, evaluation, gate, partial / _WORK, ranges, budget)
         job.folder.mkdir()
         artefacts, refused = _prove_all(job, chosen)
         if refused and out.is_dir() and any(out.iterdir()):

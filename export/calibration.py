@@ -39,6 +39,12 @@ class CalibrationPictures:
         """uint8 [n, H, W, 3], class after class in turn."""
         return np.stack(list(self.pictures.tensors(self.manifest.preprocess)))
 
+    def without(self, others: Pictures) -> CalibrationPictures:
+        """Those whose content is not among the others'."""
+        known = {sample.sha256 for sample in others.samples}
+        left = tuple(sample for sample in self.pictures.samples if sample.sha256 not in known)
+        return replace(self, pictures=replace(self.pictures, samples=left))
+
     def record(self, evaluation: Pictures, used: int = COUNT) -> Calibration:
         """What the manifest keeps of the first `used`; `shared` counts those that the artefact is judged on as well."""
         judged = {sample.sha256 for sample in evaluation.samples}

@@ -16,6 +16,11 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
+def last_line(log: str) -> str:
+    """Where Python says what happened."""
+    return (log.strip().splitlines() or ["no message"])[-1]
+
+
 class UnknownTarget(ConvoyError):
     def __init__(self, target: str, known: Iterable[str]) -> None:
         known = list(dict.fromkeys(known))
@@ -41,6 +46,11 @@ class GateFailed(ConvoyError):
     exit_code = 1
     rungs: tuple[Rung, ...] = ()
 
+    @property
+    def reason(self) -> str:
+        """What is wrong, without the target's name in front."""
+        return str(self).partition(": ")[2]
+
 
 class GraphTooLarge(GateFailed):
     """Of this target only: another format may hold the network."""
@@ -55,6 +65,11 @@ class GraphTooLarge(GateFailed):
 class ParityFailed(GateFailed):
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(f"{target}: not the same classifier as the checkpoint: {reason}: not published")
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        return self._reason
 
 
 class AccuracyFailed(GateFailed):
@@ -82,6 +97,13 @@ class WriterFailed(GateFailed):
     def __init__(self, target: str, error: Exception) -> None:
         reason = " ".join(str(error).split())[:300]
         super().__init__(f"{target}: the exporter failed on this network ({type(error).__name__}: {reason})")
+
+
+class ConverterFailed(GateFailed):
+    """A converter that runs in a process of its own; `log` is what it left on standard error."""
+
+    def __init__(self, target: str, log: str) -> None:
+        super().__init__(f"{target}: the converter failed: {last_line(log)}")
 
 
 class NothingPublished(GateFailed):
@@ -119,11 +141,17 @@ class NotQuantizable(GateFailed):
         self.rungs = tuple(rungs)
 
 
+class RungSkipped(ConvoyError):
+    """A rung of the ladder that cannot be tried here; the next one, or the refusal, follows."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"skipped: {reason}")
+
+
 class WorkerDied(GateFailed):
     def __init__(self, target: str, log: str) -> None:
         self.target = target
-        last = (log.strip().splitlines() or ["no message"])[-1]
-        super().__init__(f"{target}: its runtime ended while it was timed: {last}")
+        super().__init__(f"{target}: its runtime ended while it was timed: {last_line(log)}")
 
 
 class NothingToTime(ConvoyError):

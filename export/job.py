@@ -9,8 +9,9 @@ from bundle.errors import ConvoyError
 from bundle.manifest import Quantization, TensorSpec
 from export.accuracy import Gate
 from export.calibration import CalibrationPictures
-from export.errors import NoCalibration, WriterFailed
+from export.errors import NoCalibration, RungSkipped, WriterFailed
 from export.evaluation import EvaluationSet
+from export.fine_tuning import Budget, Tuned, fine_tune
 from export.targets import TARGETS
 from models.checkpoint import Checkpoint
 
@@ -27,14 +28,19 @@ class Written:
 
 @dataclass
 class Job:
-    """The checkpoint, the pictures that it is judged on, the gate, and a folder for files until they are proven."""
+    """The checkpoint, the pictures that it is judged on, the gate, and a folder for files until they are proven.
+
+    budget: for fine-tuning where nothing else keeps int8's answers; None switches it off.
+    """
 
     checkpoint: Checkpoint
     evaluation: EvaluationSet
     gate: Gate
     folder: Path
     given_calibration: CalibrationPictures | None = None
+    budget: Budget | None = None
     _made: dict[str, Written | ConvoyError] = field(default_factory=dict)
+    _tuned: dict[int, Tuned | RungSkipped] = field(default_factory=dict)
 
     @property
     def calibration(self) -> CalibrationPictures:
@@ -42,6 +48,25 @@ class Job:
         if self.given_calibration is None:
             raise NoCalibration(self.checkpoint.manifest.name)
         return self.given_calibration
+
+    def tuned(self, largest_weight: int) -> Tuned:
+        """The checkpoint fine-tuned for weights up to `largest_weight`, once for all targets. Raises: RungSkipped."""
+        if largest_weight not in self._tuned:
+            self._tuned[largest_weight] = self._tune(largest_weight)
+        found = self._tuned[largest_weight]
+        if isinstance(found, RungSkipped):
+            raise found
+        return found
+
+    def _tune(self, largest_weight: int) -> Tuned | RungSkipped:
+        try:
+            return fine_tune(self.checkpoint, self.evaluation, self.budget, largest_weight)
+        except RungSkipped as error:
+            return error
+        except (OSError, ImportError, MemoryError, ConvoyError):
+            raise
+        except Exception as error:  # torch.export fails in its own ways, on architectures nobody has foreseen
+            return RungSkipped(str(WriterFailed("fine-tuning", error)))
 
     def written(self, name: str) -> Written:
         """The file of a target, made once however many targets start from it.

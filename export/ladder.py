@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bundle.errors import ArtefactInvalid, ConvoyError
-from bundle.evidence import Quantization, Rung
+from bundle.evidence import FineTuning, Quantization, Rung
 from bundle.manifest import Artefact
 from export import stopwatch
-from export.accuracy import accuracy_of
 from export.calibration import COUNT
-from export.errors import NotQuantizable, WorkerDied, WriterFailed, without_folders
+from export.errors import GateFailed, NotQuantizable, RungSkipped, WorkerDied, WriterFailed, without_folders
+from export.fine_tuning import Tuned
 from export.job import Job, Written
-from export.proof import describe
-from export.runners import Probabilities, open_artefact, run_all
+from export.parity import agreement_of
+from export.proof import describe, measure
+from export.runners import open_artefact, run_all
 from export.targets import TARGETS, Target
 
 KEEP_AS_INT8 = ("resnet18", "mobilenet_v2")
@@ -35,11 +38,32 @@ class Operators:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads."""
+    """One rung. make: writes the file and counts its operators. pictures: so many calibration pictures it reads.
+
+    fine_tuning: of the weights, where they are not the checkpoint's.
+    """
 
     name: str
     make: Callable[[Path], Operators]
     pictures: int = COUNT
+    fine_tuning: FineTuning | None = None
+
+
+FINE_TUNED = "fine-tuned for int8"
+
+
+def after_tuning(job: Job, largest_weight: int, attempts: Callable[[Tuned], Iterable[Attempt]]) -> Iterator[Attempt]:
+    """The attempts with fine-tuned weights, or the one rung that tells why there are none."""
+    try:
+        tuned = job.tuned(largest_weight)
+    except RungSkipped as error:
+        yield Attempt(FINE_TUNED, partial(_skip, error))
+    else:
+        yield from attempts(tuned)
+
+
+def _skip(error: RungSkipped, _: Path) -> Operators:
+    raise error
 
 
 @dataclass
@@ -56,11 +80,33 @@ class Ladder:
         for attempt in attempts:
             rung, operators = self._try(attempt, path)
             rungs.append(rung)
-            if operators is not None and rung.passed:
-                return Written(path, self._record(rungs, path, operators, attempt.pictures))
+            if operators is not None and rung.passed and rung.speed_up is not None:
+                return Written(path, self._record(rungs, path, operators, attempt, rung.speed_up))
             path.unlink(missing_ok=True)
-        better = [name for name in KEEP_AS_INT8 if name != self.job.checkpoint.manifest.architecture.name]
-        raise NotQuantizable(self.target.name, self.job.checkpoint.manifest.architecture.name, rungs, better)
+        raise self._refusal(rungs)
+
+    def convert(self, source: Quantization, path: Path, operators: Operators) -> Quantization:
+        """The record of a file that was made from one that passed, measured again. Raises: NotQuantizable."""
+        ratio = self.speed_up(path)
+        if problem := self.not_int8(path, operators, ratio):
+            size = path.stat().st_size
+            raise self._refusal([Rung(name=source.method, passed=False, reason=problem, bytes=size, speed_up=ratio)])
+        return source.model_copy(update=self._figures(path, operators, ratio))
+
+    def _refusal(self, rungs: list[Rung]) -> NotQuantizable:
+        architecture = self.job.checkpoint.manifest.architecture.name
+        better = [name for name in KEEP_AS_INT8 if name != architecture]
+        return NotQuantizable(self.target.name, architecture, rungs, better)
+
+    def _figures(self, path: Path, operators: Operators, speed_up: float) -> dict[str, Any]:
+        """What is measured of the file itself."""
+        return {
+            "integer_operators": operators.integers,
+            "float_operators": operators.floats,
+            "delegated_share": operators.delegated_share,
+            "size_ratio": round(self.size_ratio(path), 4),
+            "speed_up": speed_up,
+        }
 
     def _try(self, attempt: Attempt, path: Path) -> tuple[Rung, Operators | None]:
         """What fails on one rung need not fail on the next; a full disk or memory does."""
@@ -69,7 +115,7 @@ class Ladder:
             return self._judge(attempt.name, path, operators), operators
         except ArtefactInvalid as error:
             reason = f"its own runtime refuses the file: {error}"
-        except WorkerDied as error:
+        except (WorkerDied, RungSkipped) as error:
             reason = str(error)
         except (OSError, ImportError, MemoryError, ConvoyError):
             raise
@@ -79,40 +125,23 @@ class Ladder:
 
     def _judge(self, name: str, path: Path, operators: Operators) -> Rung:
         found = run_all(open_artefact(path.parent, self._describe(self.target, path)), self.job.evaluation.batches())
-        reference = self.job.evaluation.reference
-        agreement = float((found.argmax(1) == reference.argmax(1)).mean())
-        ratio = self.speed_up(path)
-        top1, problem = self._accuracy(found, reference, agreement)
-        problem = problem or self._not_int8(path, operators, ratio)
+        labels, ratio = self.job.evaluation.labels, self.speed_up(path)
+        try:
+            measure(self.job, self.target, found)
+            problem = self.not_int8(path, operators, ratio)
+        except GateFailed as error:
+            problem = error.reason
         return Rung(
             name=name,
             passed=problem is None,
             reason=problem or "passed",
-            top1=top1,
-            agreement=agreement,
+            top1=None if labels is None else float((found.argmax(1) == labels).mean()),
+            agreement=agreement_of(found, self.job.evaluation.reference),
             bytes=path.stat().st_size,
-            speed_up=round(ratio, 3),
+            speed_up=ratio,
         )
 
-    def _accuracy(
-        self, found: Probabilities, reference: Probabilities, agreement: float
-    ) -> tuple[float | None, str | None]:
-        """The top-1 (None without labels) and what is wrong with the answers, if anything."""
-        top1, problem = None, None
-        if (labels := self.job.evaluation.labels) is not None:
-            accuracy = accuracy_of(found, reference, labels, self.job.gate)
-            top1 = accuracy.top1
-            if not accuracy.passed:
-                problem = f"top-1 {top1:.4f} of fp32's {accuracy.reference_top1:.4f}"
-                if self.job.gate.allows(top1, accuracy.reference_top1):
-                    problem += ", and one class lost too many"
-        if not np.isfinite(found).all():
-            problem = "answers are not finite"
-        if problem is None and agreement < self.target.min_top1_agreement:
-            problem = f"top-1 agrees on {agreement:.1%} (at least {self.target.min_top1_agreement:.0%})"
-        return top1, problem
-
-    def _not_int8(self, path: Path, operators: Operators, ratio: float) -> str | None:
+    def not_int8(self, path: Path, operators: Operators, ratio: float) -> str | None:
         """A file that is called int8 computes in integers, and is faster or at least half as large."""
         if operators.integers == 0:
             return "no operator computes in integers"
@@ -120,29 +149,28 @@ class Ladder:
             return f"slower than fp32 ({ratio:.2f}x) and not smaller by half ({self.size_ratio(path):.2f} of the size)"
         return None
 
-    def _record(self, rungs: list[Rung], path: Path, operators: Operators, pictures: int) -> Quantization:
+    def _record(
+        self, rungs: list[Rung], path: Path, operators: Operators, attempt: Attempt, speed_up: float
+    ) -> Quantization:
         return Quantization(
             method=rungs[-1].name,
-            calibration=self.job.calibration.record(self.job.evaluation.pictures, pictures),
+            calibration=self.job.calibration.record(self.job.evaluation.pictures, attempt.pictures),
+            fine_tuning=attempt.fine_tuning,
             rungs=tuple(rungs),
-            integer_operators=operators.integers,
-            float_operators=operators.floats,
-            delegated_share=operators.delegated_share,
-            size_ratio=round(self.size_ratio(path), 4),
-            speed_up=rungs[-1].speed_up or 1.0,
+            **self._figures(path, operators, speed_up),
         )
 
     def size_ratio(self, path: Path) -> float:
         return path.stat().st_size / self.job.written(self.fp32).path.stat().st_size
 
     def speed_up(self, path: Path) -> float:
-        """Over fp32 in the same runtime: one picture, one thread."""
+        """Over fp32 in the same runtime: one picture, one thread; three digits behind the point."""
         picture = self.job.folder / "picture.npy"
         np.save(picture, self.job.evaluation.tensors[0])
         source = self.job.written(self.fp32).path
         fast = (path.parent, self._describe(self.target, path))
         slow = (source.parent, self._describe(TARGETS[self.fp32], source))
-        return stopwatch.speed_up(fast, slow, picture)
+        return round(stopwatch.speed_up(fast, slow, picture), 3)
 
     def _describe(self, target: Target, path: Path) -> Artefact:
         return describe(target, self.job.checkpoint.manifest, Written(path))

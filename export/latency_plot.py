@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from export.benchmark import Benchmark, Measurement
@@ -45,12 +45,12 @@ class Plot:
 def plot_of(found: Benchmark) -> Plot | None:
     """At the fewest threads; None when no accuracy is known."""
     threads = min(one.threads for one in found.measurements)
-    rows = [one for one in found.measurements if one.threads == threads and one.top1 is not None]
+    rows = [(one, one.top1) for one in found.measurements if one.threads == threads and one.top1 is not None]
     if not rows:
         return None
-    times = [math.log10(one.p50_ms) for one in rows]
+    times = [math.log10(one.p50_ms) for one, _ in rows]
     low, high = min(times) - 0.15, max(times) + 0.15
-    ticks = round_ticks(min(one.top1 or 0 for one in rows) - 0.005, max(one.top1 or 0 for one in rows) + 0.005, 4)
+    ticks = round_ticks(min(top1 for _, top1 in rows) - 0.005, max(top1 for _, top1 in rows) + 0.005, 4)
 
     def across(value: float) -> float:
         return round(LEFT + (math.log10(value) - low) / (high - low) * (WIDTH - RIGHT - LEFT), 1)
@@ -67,19 +67,21 @@ def plot_of(found: Benchmark) -> Plot | None:
     )
 
 
-def _circles(rows: Sequence[Measurement], across: object, up: object) -> tuple[Circle, ...]:
-    largest = max(one.bytes for one in rows)
-    bundles = list(dict.fromkeys(one.bundle for one in rows))
+def _circles(
+    rows: Sequence[tuple[Measurement, float]], across: Callable[[float], float], up: Callable[[float], float]
+) -> tuple[Circle, ...]:
+    largest = max(one.bytes for one, _ in rows)
+    bundles = list(dict.fromkeys(one.bundle for one, _ in rows))
     circles: list[Circle] = []
     taken: list[tuple[float, float]] = []
-    for one in sorted(rows, key=lambda row: -row.bytes):
-        x, y = across(one.p50_ms), up(one.top1)  # type: ignore[operator]
+    for one, top1 in sorted(rows, key=lambda row: -row[0].bytes):
+        x, y = across(one.p50_ms), up(top1)
         text_y = y + 4
         while any(abs(text_y - other_y) < _LINE and abs(x - other_x) < 110 for other_x, other_y in taken):
             text_y += _LINE
         taken.append((x, text_y))
         name = one.target if len(bundles) == 1 else f"{one.bundle}: {one.target}"
-        note = f"{name}: {one.p50_ms:g} ms, top-1 {one.top1:.4f}, {one.bytes / 1e6:.1f} MB"
+        note = f"{name}: {one.p50_ms:g} ms, top-1 {top1:.4f}, {one.bytes / 1e6:.1f} MB"
         radius = round(max(3.0, LARGEST * (one.bytes / largest) ** 0.5), 1)
         circles.append(Circle(x, y, radius, name, note, f"c{bundles.index(one.bundle) % 4}", round(text_y, 1)))
     return tuple(circles)

@@ -23,15 +23,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from bundle.preprocess import Pixels
 from export.quiet import quiet
 
-Calibrator = Literal["minmax", "percentile", "entropy"]
+Calibrator = Literal["minmax", "percentile", "entropy", "moving"]
 
 _CALIBRATORS: dict[Calibrator, tuple[CalibrationMethod, dict[str, object]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
     # At its default of 128 bins it is MinMax again.
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 512, "num_quantized_bins": 128}),
+    "moving": (CalibrationMethod.MinMax, {"moving_average": True, "averaging_constant": 0.1}),
 }
-PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64}
+PICTURES: dict[Calibrator, int] = {"minmax": 256, "percentile": 64, "entropy": 64, "moving": 256}
 """Histograms cost more than extremes, and settle sooner."""
 
 _CHUNK = 4
@@ -61,6 +62,7 @@ class OnnxQuantizer:
         self._tensors = tensors
         self._folder = folder
         self._prepared = folder / "prepared.onnx"
+        self._ratios: dict[Calibrator, dict[str, float]] = {}
         with quiet(), np.errstate(all="ignore"):
             quant_pre_process(source, self._prepared, skip_symbolic_shape=True)
         # Calibration and quantization must speak of the same operators.
@@ -92,7 +94,9 @@ class OnnxQuantizer:
 
     def worst_nodes(self, share: float, calibrator: Calibrator = "minmax") -> list[str]:
         """The names of the nodes around the `share` of tensors with the lowest signal-to-quantization-noise ratio."""
-        ratios = self._noise(calibrator)
+        if calibrator not in self._ratios:
+            self._ratios[calibrator] = self._noise(calibrator)
+        ratios = self._ratios[calibrator]
         worst = set(sorted(ratios, key=lambda name: ratios[name])[: max(1, round(share * len(ratios)))])
         graph = onnx.load(self._prepared).graph
         return [node.name for node in graph.node if node.op_type in self._types and worst & {*node.input, *node.output}]
@@ -145,10 +149,18 @@ def has_integer_dot_product() -> bool:
         return False
 
 
+LARGEST_WEIGHT = 127 if has_integer_dot_product() else 64
+"""Of the integers that weights become here."""
+
+
 def count_operators(path: Path, folder: Path) -> tuple[int, int]:
-    """Operators on integers and on floats in the graph that onnxruntime really runs, after its own fusions."""
+    """Operators on integers and on floats in the graph that onnxruntime really runs, after its own fusions.
+
+    path: an ONNX or ORT file.
+    """
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.add_session_config_entry("session.save_model_format", "ONNX")  # a .ort file would be written as one
     options.log_severity_level = 4
     ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     types = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]

@@ -17,7 +17,7 @@ def compare(target: Target, found: Probabilities, reference: Probabilities) -> P
     if not np.isfinite(found).all():
         raise ParityFailed(target.name, f"{np.count_nonzero(~np.isfinite(found))} values are not finite")
     difference = float(np.abs(found - reference).max())
-    agreement = float((found.argmax(1) == reference.argmax(1)).mean())
+    agreement = agreement_of(found, reference)
     if target.tolerance is not None and difference > target.tolerance:
         raise ParityFailed(
             target.name,
@@ -36,3 +36,8 @@ def compare(target: Target, found: Probabilities, reference: Probabilities) -> P
         top1_agreement=agreement,
         min_top1_agreement=target.min_top1_agreement,
     )
+
+
+def agreement_of(found: Probabilities, reference: Probabilities) -> float:
+    """The share of rows with the same first class."""
+    return float((found.argmax(1) == reference.argmax(1)).mean())

@@ -17,30 +17,37 @@ from export.runners import Probabilities, open_artefact, run_all
 from export.targets import Target
 from models.provenance import tool_versions
 
-_UNPROVEN = Parity(n=1, max_abs_difference=0, tolerance=1e-9, top1_agreement=1, min_top1_agreement=1)
-"""Stands in the record that opens the artefact for its own proof; it never reaches a manifest."""
+UNPROVEN = "not proven yet"
+"""Stands in the record that opens the artefact for its own proof; whoever forgets the proof publishes this."""
 
 
 def prove(job: Job, target: Target) -> Artefact:
     """Write one file into the job's folder and prove it. Raises: GateFailed and the writer's errors."""
     artefact = describe(target, job.checkpoint.manifest, job.written(target.name))
     if target.runner is None:
-        return artefact.model_copy(update={"parity": None, "unverified": target.unverified})
+        return artefact.model_copy(update={"unverified": target.unverified})
     try:
         run = open_artefact(job.folder, artefact)
     except ArtefactInvalid as error:
         raise GraphInvalid(target.name, f"its own runtime refuses it: {error}") from error
     found = run_all(run, job.evaluation.batches())
-    parity = compare(target, found, job.evaluation.reference)
-    accuracy = None
-    if (labels := job.evaluation.labels) is not None:
-        accuracy = judged(target.name, found, job.evaluation.reference, labels, job.gate, job.checkpoint.manifest)
+    parity, accuracy = measure(job, target, found)
     golden = None
     if target.precision != "fp32":
         path = f"golden/{target.name}.probabilities.npy"
         write_array(job.folder / path, found[choose(job.evaluation.pictures)])
         golden = record_file(job.folder, path)
-    return artefact.model_copy(update={"parity": parity, "accuracy": accuracy, "golden": golden})
+    proof = {"parity": parity, "accuracy": accuracy, "golden": golden, "unverified": None}
+    return artefact.model_copy(update=proof)
+
+
+def measure(job: Job, target: Target, found: Probabilities) -> tuple[Parity, Accuracy | None]:
+    """The proof of a file that answered `found`; no accuracy without labels. Raises: GateFailed."""
+    parity = compare(target, found, job.evaluation.reference)
+    accuracy = None
+    if (labels := job.evaluation.labels) is not None:
+        accuracy = judged(target.name, found, job.evaluation.reference, labels, job.gate, job.checkpoint.manifest)
+    return parity, accuracy
 
 
 def describe(target: Target, manifest: Manifest, written: Written) -> Artefact:
@@ -52,7 +59,7 @@ def describe(target: Target, manifest: Manifest, written: Written) -> Artefact:
         precision=target.precision,
         inputs=written.inputs or (image,),
         outputs=written.outputs or (probabilities,),
-        parity=_UNPROVEN,
+        unverified=UNPROVEN,
         quantization=written.quantization,
         tools=tool_versions(*target.tools),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -14,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from bundle.manifest import Artefact
+from export import child
 from export.errors import WorkerDied
 
 ROUNDS = 7
@@ -32,7 +32,8 @@ class Contender:
         self.target = artefact.target
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "export.worker"],
+            child.command("export.worker"),
+            env=child.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from export.deployable import Deployable, refuse_train_mode
 from export.executorch_program import lower
+from export.fine_tuning import Tuned
 from export.job import Job, Written
-from export.ladder import Attempt, Ladder, Operators
+from export.ladder import FINE_TUNED, Attempt, Ladder, Operators, after_tuning
 from export.targets import TARGETS
 from export.xnnpack_quantizer import Observer, quantize
 
@@ -26,12 +29,23 @@ def _attempts(job: Job) -> Iterator[Attempt]:
     yield Attempt("histogram ranges, weights by channel", _maker(job, "histogram"), PICTURES)
     yield Attempt("min-max ranges", _maker(job, "minmax"), PICTURES)
     yield Attempt("only layers in int8, histogram ranges", _maker(job, "histogram", layers_only=True), PICTURES)
+    yield from after_tuning(job, 127, lambda tuned: _tuned_attempts(job, tuned))
 
 
-def _maker(job: Job, observer: Observer, *, layers_only: bool = False) -> Callable[[Path], Operators]:
+def _tuned_attempts(job: Job, tuned: Tuned) -> Iterator[Attempt]:
+    """The first rungs again, from other weights."""
+    ways: tuple[tuple[str, Observer], ...] = (("histogram ranges", "histogram"), ("min-max ranges", "minmax"))
+    for name, observer in ways:
+        make = _maker(job, observer, network=tuned.checkpoint.network)
+        yield Attempt(f"{FINE_TUNED}, {name}", make, PICTURES, tuned.record)
+
+
+def _maker(
+    job: Job, observer: Observer, *, layers_only: bool = False, network: nn.Module | None = None
+) -> Callable[[Path], Operators]:
     def make(path: Path) -> Operators:
         manifest = job.checkpoint.manifest
-        module = Deployable(job.checkpoint.network, manifest).eval()
+        module = Deployable(network or job.checkpoint.network, manifest).eval()
         refuse_train_mode("executorch-int8", module)
         tensors = job.calibration.tensors[:PICTURES]
         graphs = lower(quantize(module, manifest, tensors, observer, layers_only=layers_only), manifest, path)

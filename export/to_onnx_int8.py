@@ -9,14 +9,18 @@ from typing import Any
 
 import onnx
 
+from export.fine_tuning import Tuned
 from export.job import Job, Written
-from export.ladder import Attempt, Ladder, Operators
+from export.ladder import FINE_TUNED, Attempt, Ladder, Operators, after_tuning
 from export.onnx_metadata import add_metadata
-from export.onnx_quantizer import PICTURES, Calibrator, OnnxQuantizer, count_operators
+from export.onnx_quantizer import LARGEST_WEIGHT, PICTURES, Calibrator, OnnxQuantizer, count_operators
 from export.targets import TARGETS
+from export.to_onnx import write_onnx
 
 EXCLUDED = (0.05, 0.15, 0.30)
 """Shares of the tensors whose surroundings stay in float, the noisiest first."""
+
+_MOVING = "moving averages of min and max"
 
 
 def write(job: Job, path: Path) -> Written:
@@ -34,9 +38,23 @@ def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Att
     yield attempt("min-max ranges, weights by channel")
     yield attempt("99.99 % ranges", calibrator="percentile")
     yield attempt("entropy ranges", calibrator="entropy")
+    yield attempt(_MOVING, calibrator="moving")
     for share in EXCLUDED:
         nodes = quantizer.worst_nodes(share)
         yield attempt(f"{len(nodes)} noisiest nodes in float", exclude=nodes)
+    yield from after_tuning(job, LARGEST_WEIGHT, lambda tuned: _tuned_attempts(job, tuned, scratch))
+
+
+def _tuned_attempts(job: Job, tuned: Tuned, scratch: Path) -> Iterator[Attempt]:
+    """Once more from other weights, with the ranges that they have seen while they learned."""
+    folder = scratch / "tuned"
+    folder.mkdir()
+    write_onnx(tuned.checkpoint, folder / "fp32.onnx")
+    quantizer = OnnxQuantizer(folder / "fp32.onnx", job.calibration.tensors, folder)
+    ways: tuple[tuple[str, Calibrator], ...] = ((_MOVING, "moving"), ("99.99 % ranges", "percentile"))
+    for name, calibrator in ways:
+        make = _maker(job, quantizer, folder, {"calibrator": calibrator})
+        yield Attempt(f"{FINE_TUNED}, {name}", make, PICTURES[calibrator], tuned.record)
 
 
 def _maker(job: Job, quantizer: OnnxQuantizer, scratch: Path, options: dict[str, Any]) -> Callable[[Path], Operators]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from export import child
+from export.errors import ConverterFailed
 from export.job import Job, Written
 
 _TOOL = "onnxruntime.tools.convert_onnx_models_to_ort"
@@ -22,12 +23,15 @@ def write(job: Job, path: Path) -> Written:
 def convert(model: Path, path: Path) -> None:
     """ONNX → ORT, optimised for ARM: fusions that only x86 has are left out.
 
-    In a process of its own: the tool prints every step and leaves files open. Raises: CalledProcessError.
+    In a process of its own: the tool prints every step and leaves files open. Raises: ConverterFailed.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         source = Path(scratch) / "model.onnx"
         shutil.copyfile(model, source)
         options = ["--optimization_style", "Fixed", "--target_platform", "arm"]
-        command = [sys.executable, "-m", _TOOL, str(source), *options]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            child.command(_TOOL, str(source), *options), env=child.environment(), capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise ConverterFailed("ort", done.stderr)
         shutil.move(source.with_suffix(".ort"), path)

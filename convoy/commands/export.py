@@ -34,6 +34,13 @@ def export(
     max_class_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Share of a class's pictures that may go; two pictures always may.")
     ] = 0.10,
+    qat: Annotated[
+        bool,
+        typer.Option(help="Fine-tune the weights on the training split where int8 keeps its answers in no other way."),
+    ] = True,
+    qat_epochs: Annotated[int, typer.Option(min=1, help="Epochs of it.")] = 3,
+    qat_pictures: Annotated[int, typer.Option(min=1, help="At most so many training pictures an epoch.")] = 1000,
+    qat_lr: Annotated[float, typer.Option(min=1e-9, help="Its learning rate.")] = 1e-5,
     version: Annotated[str, typer.Option(help="The bundle's version.")] = "1",
     licence: Annotated[Optional[str], typer.Option(help="The licence of the model, such as apache-2.0.")] = None,
     benchmark: Annotated[bool, typer.Option(help="Time every file for the report.")] = True,
@@ -43,6 +50,7 @@ def export(
     """Export a checkpoint to a bundle; nothing is published that does not keep the answers."""
     from export.accuracy import Gate
     from export.bundle_writer import export as write
+    from export.fine_tuning import Budget
 
     names = [name.strip() for one in to or ["onnx"] for name in one.split(",")]
     gate = Gate(max_drop, max_class_drop)
@@ -55,6 +63,7 @@ def export(
         version=version,
         licence=licence,
         gate=gate,
+        budget=Budget(qat_epochs, qat_pictures, qat_lr) if qat else None,
         timed=benchmark,
         overwrite=overwrite,
     )

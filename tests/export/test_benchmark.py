@@ -14,9 +14,10 @@ from bundle.folder import open_bundle
 from export.benchmark import FILE, Benchmark, Measurement, benchmark, entries_of, latency_of
 from export.benchmark_files import refuse_files, write_files
 from export.bundle_writer import export as write_bundle
-from export.errors import NothingToTime, WorkerDied
+from export.errors import ConverterFailed, NothingToTime, WorkerDied
 from export.latency_plot import LARGEST, plot_of
 from export.stopwatch import Contender, in_turn
+from export.to_ort import convert
 from export.worker import repeat
 from models.errors import UnknownLabel
 
@@ -136,6 +137,8 @@ def test_the_three_files_say_the_same(tmp_path: Path) -> None:
     with pytest.raises(TargetExists):
         refuse_files(tmp_path / "out", overwrite=False)
     refuse_files(tmp_path / "out", overwrite=True)
+    write_files(tmp_path / "out", found(measurement("onnx", top1=None)))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["benchmark.html", FILE]
 
 
 def test_area_is_size_and_right_is_slower() -> None:
@@ -183,6 +186,26 @@ def test_a_file_that_cannot_be_loaded_ends_with_its_reason(timed: Path, tmp_path
     picture = bundle.path(bundle.manifest.golden[0].tensor)
     with pytest.raises(WorkerDied, match=r"onnx: its runtime ended while it was timed: .*model\.onnx"):
         Contender(tmp_path, bundle.manifest.artefact("onnx"), picture, 1)
+
+
+def test_a_module_of_the_users_is_not_taken_for_ours(
+    timed: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "export.py").write_text("raise SystemExit('the wrong one')\n")
+    (tmp_path / "onnxruntime.py").write_text("raise SystemExit('the wrong one')\n")
+    bundle = open_bundle(timed)
+    picture = bundle.path(bundle.manifest.golden[0].tensor)
+    monkeypatch.chdir(tmp_path)
+    with Contender(bundle.root, bundle.manifest.artefact("onnx"), picture, 1) as contender:
+        assert contender.load_s > 0
+    convert(timed / "model.onnx", tmp_path / "model.ort")
+    assert (tmp_path / "model.ort").stat().st_size > 0
+
+
+def test_the_converters_reason_is_told(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"nothing")
+    with pytest.raises(ConverterFailed, match=r"ort: the converter failed: .*Protobuf"):
+        convert(tmp_path / "model.onnx", tmp_path / "model.ort")
 
 
 def test_the_command_prints_json(timed: Path, capsys: pytest.CaptureFixture[str]) -> None:

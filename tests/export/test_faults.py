@@ -130,7 +130,8 @@ def old(bundle: Path, tmp_path: Path) -> Path:
 
 
 def _small_files_only() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+    """Enough for the pictures (46 KB), not for a network (240 KB)."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 
 @pytest.mark.parametrize("targets", ["onnx", "torchscript", "ort"])
@@ -154,6 +155,7 @@ def test_a_kill_in_the_middle_leaves_the_old_bundle(run: Path, old: Path) -> Non
         while not list(old.parent.glob(".old.*/.work/model.onnx")) and time.monotonic() < until:
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.002)
+        assert list(old.parent.glob(".old.*/.work/model.onnx")), "it was not in the middle"
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert open_bundle(old).id == before

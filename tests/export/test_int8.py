@@ -9,14 +9,19 @@ import export.ladder
 import export.onnx_quantizer
 import export.stopwatch
 import export.to_onnx_int8
+import export.to_ort_int8
 from bundle.classify import Classifier
 from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
 from export.bundle_writer import export as write_bundle
 from export.errors import NotQuantizable, WorkerDied
+from export.job import Written
 from export.ladder import Operators
 from export.onnx_quantizer import OnnxQuantizer
+from export.proof import describe
+from export.targets import TARGETS
 from export.verify import verify
+from models.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,10 @@ def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, mo
     with pytest.raises(NotQuantizable, match=r"lenet5 does not keep its answers as int8 \(min-max.*resnet18") as caught:
         write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
     assert caught.value.exit_code == 1
-    assert len(caught.value.rungs) == 6
+    names = [rung.name for rung in caught.value.rungs]
+    assert len(names) == 9
+    assert names[3] == "moving averages of min and max"
+    assert [name.startswith("fine-tuned for int8, ") for name in names] == [False] * 7 + [True] * 2
     assert all(rung.top1 is not None and rung.top1 < 0.9 for rung in caught.value.rungs)
     assert list(tmp_path.iterdir()) == []
 
@@ -131,7 +139,43 @@ def test_a_writer_and_a_stopwatch_that_fail_are_failed_rungs(run: Path, tmp_path
 def test_int8_in_name_only_is_no_int8(monkeypatch, operators: Operators, ratio: float, size: float, reason) -> None:
     ladder = export.ladder.Ladder.__new__(export.ladder.Ladder)
     monkeypatch.setattr(export.ladder.Ladder, "size_ratio", lambda self, path: size)
-    assert ladder._not_int8(Path("model"), operators, ratio) == reason
+    assert ladder.not_int8(Path("model"), operators, ratio) == reason
+
+
+def test_the_ort_file_is_counted_itself(run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    monkeypatch.setattr(export.to_ort_int8, "count_operators", lambda path, _: (7, len(path.suffix)))
+    artefacts = write_bundle(run, ["onnx-int8", "ort-int8"], tmp_path / "bundle").manifest.artefacts
+    onnx_int8, ort_int8 = (artefact.quantization for artefact in artefacts)
+    assert onnx_int8 is not None
+    assert ort_int8 is not None
+    assert (ort_int8.integer_operators, ort_int8.float_operators) == (7, 4)
+    assert onnx_int8.float_operators != 4
+
+    monkeypatch.setattr(export.to_ort_int8, "count_operators", lambda *_: (0, 9))
+    with pytest.raises(NotQuantizable, match="ort-int8: .*no operator computes in integers"):
+        write_bundle(run, ["ort-int8"], tmp_path / "none")
+
+
+def test_noise_is_measured_once(run: Path, tmp_path: Path, monkeypatch) -> None:
+    def counted(self: OnnxQuantizer, calibrator: str) -> dict[str, float]:
+        calls.append(calibrator)
+        return noise(self, calibrator)  # type: ignore[arg-type]
+
+    calls: list[str] = []
+    noise = OnnxQuantizer._noise
+    monkeypatch.setattr(OnnxQuantizer, "_noise", counted)
+    monkeypatch.setattr(OnnxQuantizer, "quantize", _ruined)
+    monkeypatch.setattr(export.stopwatch, "speed_up", lambda *_: 1.5)
+    with pytest.raises(NotQuantizable):
+        write_bundle(run, ["onnx-int8"], tmp_path / "bundle", budget=None)
+    assert calls == ["minmax"]
+
+
+def test_a_forgotten_proof_says_so(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"whatever")
+    record = describe(TARGETS["onnx"], load_checkpoint(run).manifest, Written(tmp_path / "model.onnx"))
+    assert (record.parity, record.unverified) == (None, "not proven yet")
 
 
 def test_a_file_that_its_runtime_refuses_is_a_failed_rung(run: Path, tmp_path: Path, monkeypatch) -> None:
