@@ -23,7 +23,7 @@ from export.golden import write_golden
 from export.job import Job
 from export.proof import prove
 from export.runners import replay_golden
-from export.targets import Target, find_targets
+from export.targets import Target, find_targets, left_out
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
 from models.validated import evaluation_pictures
@@ -34,11 +34,15 @@ _WORK = ".work"
 
 @dataclass(frozen=True)
 class Exported:
-    """The bundle's id and manifest; what was refused stands in the manifest. untimed: why a file has no latency."""
+    """The bundle's id and manifest; what was refused stands in the manifest. untimed: why a file has no latency.
+
+    left_out: why a group went without a target.
+    """
 
     id: str
     manifest: BundleManifest
     untimed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def export(
@@ -60,8 +64,8 @@ def export(
     something fails while a bundle is to be replaced, nothing is published.
     calibration: training pictures for int8, by default the training split's. timed: measure latency and throughput
     too, for the manifest and the report.
-    Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
-    TargetExists, and a GateFailed (exit code 1).
+    Raises: UnknownTarget, TargetNeedsExtra, EnvironmentMissing, NoCalibration, FolderError, the errors of the
+    evaluation data, TargetExists, and a GateFailed (exit code 1).
     """
     chosen = find_targets(targets)
     name, version = model_name(out), checked_version(version)
@@ -91,7 +95,7 @@ def export(
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
-    return Exported(identity, manifest, untimed)
+    return Exported(identity, manifest, untimed, tuple(left_out(targets).values()))
 
 
 def _prove_all(job: Job, targets: Sequence[Target]) -> tuple[tuple[Artefact, ...], tuple[Refusal, ...]]:

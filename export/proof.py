@@ -54,7 +54,7 @@ def describe(target: Target, manifest: Manifest, written: Written) -> Artefact:
         outputs=written.outputs or (probabilities,),
         parity=_UNPROVEN,
         quantization=written.quantization,
-        tools=tool_versions(*target.tools),
+        tools={**tool_versions(*target.tools), **written.tools},
     )
 
 
