@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LITERT := .venv-litert
 # Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
 SHARED := -n 2 --dist loadfile
 
-.PHONY: help install demo test test-all check format clean
+.PHONY: help install litert-env demo test test-all check format clean
 
 help:
 	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
+	@echo "make litert-env  $(LITERT) for LiteRT's converter, whose pins do not fit into .venv"
 	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
 	@echo "make test      lint, types and every test but the slow ones"
 	@echo "make test-all  the slow tests too"
@@ -26,6 +28,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (5.5 GB with torch's GPU libraries; a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
+
+litert-env: install
+	@$(BIN)/python scripts/make_litert_env.py $(LITERT)
 
 demo: install
 	@$(BIN)/convoy demo

@@ -24,7 +24,7 @@ from export.golden import write_golden
 from export.job import Job
 from export.proof import prove
 from export.runners import replay_golden
-from export.targets import Target, find_targets
+from export.targets import Target, find_targets, left_out
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.provenance import git_revision, tool_versions
 from models.validated import evaluation_pictures
@@ -35,11 +35,15 @@ _WORK = ".work"
 
 @dataclass(frozen=True)
 class Exported:
-    """The bundle's id and manifest; what was refused stands in the manifest. untimed: why a file has no latency."""
+    """The bundle's id and manifest; what was refused stands in the manifest. untimed: why a file has no latency.
+
+    left_out: why a group went without a target.
+    """
 
     id: str
     manifest: BundleManifest
     untimed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def export(
@@ -63,8 +67,8 @@ def export(
     calibration: training pictures for int8, by default the training split's. budget: for fine-tuning on the training
     split where int8 fails without; None switches it off. timed: measure latency and throughput
     too, for the manifest and the report.
-    Raises: UnknownTarget, TargetNeedsExtra, NoCalibration, FolderError, the errors of the evaluation data,
-    TargetExists, and a GateFailed (exit code 1).
+    Raises: UnknownTarget, TargetNeedsExtra, EnvironmentMissing, NoCalibration, FolderError, the errors of the
+    evaluation data, TargetExists, and a GateFailed (exit code 1).
     """
     chosen = find_targets(targets)
     name, version = model_name(out), checked_version(version)
@@ -94,7 +98,7 @@ def export(
         identity = write_manifest(partial, manifest)
         # The proof is of what will be read, not of what was meant to be written.
         replay_golden(open_bundle(partial))
-    return Exported(identity, manifest, untimed)
+    return Exported(identity, manifest, untimed, tuple(left_out(targets).values()))
 
 
 def _prove_all(job: Job, targets: Sequence[Target]) -> tuple[tuple[Artefact, ...], tuple[Refusal, ...]]:

@@ -37,6 +37,14 @@ class TargetNeedsExtra(ConvoyError):
         super().__init__(f"target {target} needs {module}: pip install -e '.[{extra}]'")
 
 
+class EnvironmentMissing(ConvoyError):
+    """What a target needs cannot be installed beside the rest."""
+
+    def __init__(self, target: str, setting: str, given: str | None) -> None:
+        found = f"{setting} is {given!r}, which is no program" if given else "which is not there"
+        super().__init__(f"target {target} needs an environment of its own, {found}: make litert-env")
+
+
 class GateFailed(ConvoyError):
     """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's.
 

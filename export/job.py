@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +19,16 @@ from models.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Written:
-    """A file that a writer made. `inputs` and `outputs`: where the format has a convention of its own."""
+    """A file that a writer made. `inputs` and `outputs`: where the format has a convention of its own.
+
+    tools: versions of what is not installed in this environment.
+    """
 
     path: Path
     quantization: Quantization | None = None
     inputs: tuple[TensorSpec, ...] | None = None
     outputs: tuple[TensorSpec, ...] | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -61,7 +61,7 @@ def describe(target: Target, manifest: Manifest, written: Written) -> Artefact:
         outputs=written.outputs or (probabilities,),
         unverified=UNPROVEN,
         quantization=written.quantization,
-        tools=tool_versions(*target.tools),
+        tools={**tool_versions(*target.tools), **written.tools},
     )
 
 

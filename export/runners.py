@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from bundle.preprocess import Pixels
 from export.errors import TargetNeedsExtra
 from export.quiet import quiet
 from export.targets import TARGETS
+
+if TYPE_CHECKING:
+    from export.litert_process import LiteRtProcess
 
 Probabilities = NDArray[np.float32]
 """[n, K]."""
@@ -88,16 +92,39 @@ def run_executorch(path: Path, artefact: Artefact, _: int) -> Run:
     return run
 
 
+def run_litert(path: Path, artefact: Artefact, threads: int) -> Run:
+    """A .tflite in LiteRT's own runtime, picture after picture, in a process of its own environment."""
+    from export.litert_process import LiteRtProcess
+
+    process = _WAITING.pop() if _WAITING else LiteRtProcess(artefact.target)
+    process.load(path, threads)
+
+    def run(batch: Pixels) -> Probabilities:
+        _check_batch(batch, artefact)
+        return process.run(batch)
+
+    run.memory_mb = lambda: process.memory_mb  # type: ignore[attr-defined]  # not this process's
+    return run
+
+
+_WAITING: list[LiteRtProcess] = []
+"""A process that has read its library and waits for a file: what `prepare` leaves for `run_litert`."""
+
 _LIBRARIES = {"onnx": "onnxruntime", "torchscript": "torch", "executorch": "executorch.runtime"}
 
 
 def prepare(artefact: Artefact, threads: int) -> None:
     """What a process does before it loads its only artefact: read the libraries, fix ExecuTorch's threads.
 
-    They cannot be changed later. Raises: ModuleNotFoundError.
+    They cannot be changed later. Raises: ModuleNotFoundError, EnvironmentMissing.
     """
     target = TARGETS.get(artefact.target)
     if target is None or target.runner is None:
+        return
+    if target.runner == "litert":
+        from export.litert_process import LiteRtProcess
+
+        _WAITING.append(LiteRtProcess(target.name))
         return
     with quiet():
         import_module(_LIBRARIES[target.runner])
@@ -126,14 +153,19 @@ def silent_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-RUNNERS: dict[str, Runner] = {"onnx": run_onnx, "torchscript": run_torchscript, "executorch": run_executorch}
+RUNNERS: dict[str, Runner] = {
+    "onnx": run_onnx,
+    "torchscript": run_torchscript,
+    "executorch": run_executorch,
+    "litert": run_litert,
+}
 """By the name that a target gives."""
 
 
 def open_artefact(root: Path, artefact: Artefact, threads: int | None = None) -> Run:
     """The artefact's file below `root`, loaded; `threads` for one batch, by default every core.
 
-    Raises: ArtefactInvalid, TargetNeedsExtra.
+    Raises: ArtefactInvalid, TargetNeedsExtra, EnvironmentMissing.
     """
     target = TARGETS.get(artefact.target)
     if target is None or target.runner is None:

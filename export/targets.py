@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from export.errors import TargetNeedsExtra, TargetTaken, UnknownTarget
+from export import litert_environment
+from export.errors import EnvironmentMissing, TargetNeedsExtra, TargetTaken, UnknownTarget
 from export.quiet import quiet
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Target:
     tolerance: largest allowed difference of a probability from PyTorch's on the same pixels, None: not limited.
     min_top1_agreement: smallest allowed share of pictures with the same first class.
     batch: True for any batch size, False for one picture at a time. calibrated: needs pictures for its ranges.
+    beside: its library lives in an environment of its own (`export.litert_environment`), not in this one.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Target:
     batch: bool = True
     unverified: str | None = None
     calibrated: bool = False
+    beside: bool = False
 
     @property
     def writer(self) -> str:
@@ -81,14 +84,35 @@ def register(target: Target) -> None:
 def find_targets(names: Sequence[str]) -> list[Target]:
     """The targets and groups called `names`, each target once, in the order given.
 
-    Raises: UnknownTarget; TargetNeedsExtra when what a target needs is not installed.
+    A group goes without a target whose environment is not there, see `left_out`.
+    Raises: UnknownTarget; TargetNeedsExtra when what a target needs is not installed, EnvironmentMissing when that
+    is an environment of its own and the target was called by its name.
     """
-    chosen = [TARGETS[name] for name in dict.fromkeys(one for name in names for one in _expand(name))]
+    absent = left_out(names)
+    chosen = [target for target in _called(names) if target.name not in absent]
     for target in chosen:
+        if target.beside:
+            litert_environment.command(target.name, "litert_run")
         for module in target.modules:
             if find_spec(module) is None:
                 raise TargetNeedsExtra(target.name, module, target.extra)
     return chosen
+
+
+def left_out(names: Sequence[str]) -> dict[str, str]:
+    """Of what groups among `names` ask for: targets that are not there, and in one line how to get them."""
+    absent = {}
+    for target in _called(names):
+        if target.beside and target.name not in names:
+            try:
+                litert_environment.command(target.name, "litert_run")
+            except EnvironmentMissing as error:
+                absent[target.name] = str(error)
+    return absent
+
+
+def _called(names: Sequence[str]) -> list[Target]:
+    return [TARGETS[name] for name in dict.fromkeys(one for name in names for one in _expand(name))]
 
 
 def _expand(name: str) -> Iterable[str]:
@@ -123,6 +147,14 @@ _EXECUTORCH = {
     "tools": ("torch", "executorch", "torchao"),
     "batch": False,
 }
+_LITERT = {
+    "runner": "litert",
+    "extra": "train",
+    "modules": ("torch",),
+    "tools": ("torch",),
+    "batch": False,
+    "beside": True,
+}
 _COREML = {
     "runner": None,
     "extra": "coreml",
@@ -145,5 +177,7 @@ _add(_ONNX, _FP32, "ort", ".ort", "phone")
 _add(_ONNX, _INT8, "ort-int8", "-int8.ort", "phone")
 _add(_EXECUTORCH, _FP32, "executorch", ".pte", "phone")
 _add(_EXECUTORCH, _INT8, "executorch-int8", "-int8.pte", "phone")
+_add(_LITERT, _FP32, "litert", ".tflite", "phone")
+_add(_LITERT, _INT8, "litert-int8", "-int8.tflite", "phone")
 _add(_COREML, _FP16, "coreml", ".mlpackage.zip", "phone")
 _add(_COREML, _INT8, "coreml-int8", "-int8.mlpackage.zip", "phone")

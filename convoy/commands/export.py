@@ -70,6 +70,8 @@ def export(
     rows = [("bundle", str(out)), ("id", exported.id)]
     for artefact in exported.manifest.artefacts:
         rows += _rows(artefact)
+    for reason in exported.left_out:
+        err.print(f"warning: left out: {reason}", style="yellow")
     for reason in exported.untimed:
         err.print(f"warning: not timed: {' '.join(reason.split())}", style="yellow")
     refused = exported.manifest.refused
@@ -78,6 +80,7 @@ def export(
         "id": exported.id,
         "artefacts": [artefact.model_dump(mode="json") for artefact in exported.manifest.artefacts],
         "refused": [refusal.model_dump(mode="json") for refusal in refused],
+        "left_out": list(exported.left_out),
     }
     show(rows, record, as_json=json)
     if refused:

@@ -9,6 +9,7 @@ import pytest
 import export.to_onnx_int8
 from bundle.folder import open_bundle
 from bundle.manifest import BundleManifest
+from export import litert_environment
 from export.bundle_writer import export as write_bundle
 from export.errors import NotQuantizable
 from export.ladder import Attempt
@@ -64,6 +65,19 @@ def test_mobilenet_v2_keeps_its_answers_on_a_phone(runs: Path, test_data: Path, 
     assert accuracy.top1 >= 0.99 * accuracy.reference_top1
     assert len(quantization.rungs) == 1
     assert quantization.size_ratio < 0.3
+
+
+@pytest.mark.skipif(litert_environment.python() is None, reason="LiteRT's environment is not there: make litert-env")
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+def test_litert_keeps_the_answers(name: str, runs: Path, test_data: Path, tmp_path: Path) -> None:
+    fp32, int8 = exported(runs, test_data, name, ("litert", "litert-int8"), tmp_path / "phone").artefacts
+    assert fp32.parity is not None
+    assert int8.accuracy is not None
+    assert int8.quantization is not None
+    assert round((1 - fp32.parity.top1_agreement) * fp32.parity.n) <= 2
+    assert int8.accuracy.top1 >= 0.99 * int8.accuracy.reference_top1
+    assert len(int8.quantization.rungs) == 1
+    assert int8.quantization.size_ratio < 0.3
 
 
 def test_weights_quantized_by_tensor_are_caught(

@@ -5,6 +5,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -214,3 +215,12 @@ def test_the_command_prints_json(timed: Path, capsys: pytest.CaptureFixture[str]
     command([timed], threads=[1], rounds=1, json=True)
     record = json.loads(capsys.readouterr().out)
     assert [one["target"] for one in record["measurements"]] == ["onnx", "onnx-fp16"]
+
+
+def test_the_memory_told_is_not_that_of_whoever_started_the_process(timed: Path) -> None:
+    artefact = open_bundle(timed).manifest.artefact("onnx")
+    np.save(timed.parent / "picture.npy", np.zeros((32, 32, 3), np.uint8))
+    ballast = np.ones(700_000_000, np.uint8)
+    with Contender(timed, artefact, timed.parent / "picture.npy", 1) as contender:
+        assert 20 < contender.memory_mb < 500
+    assert ballast.nbytes > 0

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bundle.folder import open_bundle
+from export import litert_environment
 from export.bundle_writer import export as write_bundle
 from export.deployable import Deployable
 from export.errors import GraphInvalid, ParityFailed
@@ -25,7 +26,20 @@ from export.quiet import quiet
 from models.pull import pull
 from models.registry import build
 
-WRITERS = {"onnx": "export.to_onnx", "torchscript": "export.to_torchscript", "executorch": "export.to_executorch"}
+WRITERS = {
+    "onnx": "export.to_onnx",
+    "torchscript": "export.to_torchscript",
+    "executorch": "export.to_executorch",
+    "litert": "export.to_litert",
+}
+
+
+def need(target: str) -> None:
+    """Skip where what the target needs is not there."""
+    if target == "executorch":
+        pytest.importorskip("executorch")
+    if target == "litert" and litert_environment.python() is None:
+        pytest.skip("LiteRT's environment is not there: make litert-env")
 
 
 class WrongMean(Deployable):
@@ -72,8 +86,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, target: str, fault: type) -> None:
 def test_a_fault_is_caught_in_every_format(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, fault: type
 ) -> None:
-    if target == "executorch":
-        pytest.importorskip("executorch")
+    need(target)
     plant(monkeypatch, target, fault)
     with pytest.raises(ParityFailed, match=f"{target}: not the same classifier.* differs by") as caught:
         write_bundle(run, [target], tmp_path / "bundle")
@@ -96,8 +109,7 @@ def with_batch_norm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_mode_is_refused(
     with_batch_norm: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    if target == "executorch":
-        pytest.importorskip("executorch")
+    need(target)
     plant(monkeypatch, target, TrainMode)
     with pytest.raises(GraphInvalid, match=f"{target}: .* is in train mode") as caught:
         write_bundle(with_batch_norm, [target], tmp_path / "bundle", data=colours)
