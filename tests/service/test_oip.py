@@ -152,7 +152,12 @@ def test_damaged_requests_are_understood_or_refused(data: st.DataObject) -> None
     for _ in range(data.draw(st.integers(1, 8))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     length = data.draw(st.one_of(st.none(), st.integers(0, len(body) + 5)))
-    parsed(bytes(body), length if data.draw(st.booleans()) else int(form.get("headers", {}).get("Inference-Header-Content-Length", len(body))))
+    parsed(
+        bytes(body),
+        length
+        if data.draw(st.booleans())
+        else int(form.get("headers", {}).get("Inference-Header-Content-Length", len(body))),
+    )
 
 
 @pytest.fixture(scope="module")
