@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.errors import ConvoyError
-from bundle.manifest import Quantization, TensorSpec
+from bundle.manifest import MapParity, Quantization, TensorSpec
 from export.accuracy import Gate
 from export.calibration import CalibrationPictures
 from export.errors import NoCalibration, WriterFailed
@@ -17,12 +17,17 @@ from models.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Written:
-    """A file that a writer made. `inputs` and `outputs`: where the format has a convention of its own."""
+    """A file that a writer made. `inputs` and `outputs`: where the format has a convention of its own.
+
+    map_size: (h, w) of its class map, which `class_map` proves; both or neither.
+    """
 
     path: Path
     quantization: Quantization | None = None
     inputs: tuple[TensorSpec, ...] | None = None
     outputs: tuple[TensorSpec, ...] | None = None
+    class_map: MapParity | None = None
+    map_size: tuple[int, int] | None = None
 
 
 @dataclass

@@ -139,9 +139,9 @@ class Ladder:
         """Over fp32 in the same runtime: one picture, one thread."""
         picture = self.job.folder / "picture.npy"
         np.save(picture, self.job.evaluation.tensors[0])
-        source = self.job.written(self.fp32).path
+        source = self.job.written(self.fp32)
         fast = (path.parent, self._describe(self.target, path))
-        slow = (source.parent, self._describe(TARGETS[self.fp32], source))
+        slow = (source.path.parent, describe(TARGETS[self.fp32], self.job.checkpoint.manifest, source))
         return stopwatch.speed_up(fast, slow, picture)
 
     def _describe(self, target: Target, path: Path) -> Artefact:

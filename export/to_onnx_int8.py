@@ -11,6 +11,8 @@ import onnx
 
 from export.job import Job, Written
 from export.ladder import Attempt, Ladder, Operators
+from export.map_proof import with_map
+from export.onnx_map import take_map
 from export.onnx_metadata import add_metadata
 from export.onnx_quantizer import PICTURES, Calibrator, OnnxQuantizer, count_operators
 from export.targets import TARGETS
@@ -22,8 +24,14 @@ EXCLUDED = (0.05, 0.15, 0.30)
 def write(job: Job, path: Path) -> Written:
     """The first rung that passes. Raises: NotQuantizable."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        quantizer = OnnxQuantizer(job.written("onnx").path, job.calibration.tensors, Path(scratch))
-        return Ladder(job, TARGETS["onnx-int8"], "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+        source = Path(scratch) / "source.onnx"
+        model = onnx.load(job.written("onnx").path)
+        part = take_map(model)
+        onnx.save_model(model, source)
+        quantizer = OnnxQuantizer(source, job.calibration.tensors, Path(scratch))
+        target = TARGETS["onnx-int8"]
+        written = Ladder(job, target, "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+    return with_map(job, target, written, part)
 
 
 def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Attempt]:
