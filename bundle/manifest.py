@@ -18,6 +18,7 @@ from bundle.records import NAME, VERSION, Count, FileRecord, Name, Record, Relat
 
 __all__ = [
     "CLASS_MAP",
+    "EXPLAIN",
     "LABELS",
     "SCHEMA_VERSION",
     "Accuracy",
@@ -56,6 +57,8 @@ LABELS: Final = "labels.txt"
 """One label per line, line number = index: for whoever does not read the manifest."""
 CLASS_MAP: Final = "class_map"
 """The name of an artefact's second output, where it has one: where the network saw its answer."""
+EXPLAIN: Final = "explain"
+"""The name of the input, a bool that may be left out, which asks for the class map: without it the map is empty."""
 
 
 def model_name(out: Path) -> str:

@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bundle.errors import ArtefactInvalid
-from bundle.manifest import CLASS_MAP, Artefact
+from bundle.manifest import CLASS_MAP, EXPLAIN, Artefact
 
 _ERRORS_ONLY = 3
 _DTYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
@@ -44,10 +44,10 @@ class OnnxSession:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime raises one pybind class per failure, without a common base
             raise ArtefactInvalid(path, " ".join(str(error).split())[:200]) from error
-        self._check(path, artefact)
         self._input = artefact.inputs[0].name
         self._outputs = [spec.name for spec in artefact.outputs]
         self.input_shape = artefact.inputs[0].shape
+        self._check(path, artefact)
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 [N, K] probabilities of a uint8 [N, H, W, 3] batch, N ≥ 1.
@@ -71,7 +71,7 @@ class OnnxSession:
         if not self.explains:
             raise ValueError(f"no output {CLASS_MAP}: {self._outputs}")
         self._check_batch(batch)
-        probabilities, maps = self._session.run(self._outputs, {self._input: batch})
+        probabilities, maps = self._session.run(self._outputs, {self._input: batch, EXPLAIN: np.array(True)})
         return np.asarray(probabilities, dtype=np.float32), np.asarray(maps, dtype=np.float32)
 
     def _check_batch(self, batch: NDArray[np.uint8]) -> None:
@@ -92,3 +92,6 @@ class OnnxSession:
             expected = [(spec.name, _DTYPES[spec.dtype], _fixed(spec.shape)) for spec in recorded]
             if actual != expected:
                 raise ArtefactInvalid(path, f"{what} is {actual}, the manifest says {expected}")
+        optional = [value.name for value in self._session.get_overridable_initializers()]
+        if self.explains and EXPLAIN not in optional:
+            raise ArtefactInvalid(path, f"no input {EXPLAIN} asks for its {CLASS_MAP}")

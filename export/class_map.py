@@ -4,9 +4,6 @@ Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient
 maps weighed with the mean gradient of the class's logit over the map, negative sums cut off. Behind the layer there
 is a short head; its steps are on a tape, and each kind of step knows how the gradient passes it. Behind a global
 pool and a linear layer that leaves the winning class's row of weights.
-
-onnxruntime computes every output of a graph, whichever are asked for (`only_execute_path_to_fetches` works in its
-training builds only). So a map must cost next to nothing: only heads whose gradient does are known.
 """
 
 from __future__ import annotations
@@ -22,8 +19,8 @@ from torch.nn import functional
 from export.tape import Step, Tape, recording
 
 MAX_WEIGHTS = 2_000_000
-"""That the gradient is multiplied with for each picture: MobileNetV3's 1.2 million take 0.5 % of its arithmetic, the
-54 and 119 million of AlexNet and VGG would take a tenth of the time, and their copy for it hundreds of megabytes."""
+"""That the gradient is multiplied with, of which onnxruntime keeps a second copy in another order: MobileNetV3 has 1.2
+million, AlexNet and VGG 54 and 119, which would be hundreds of megabytes for whoever never asks."""
 
 
 def has_class_map(network: nn.Module, layer: str, example: Tensor) -> bool:

@@ -13,6 +13,7 @@ from export.deployable import Deployable, Explained, refuse_train_mode
 from export.errors import GraphInvalid, GraphTooLarge
 from export.job import Job, Written
 from export.map_proof import keep_proven_map
+from export.onnx_map import put_map, take_map
 from export.onnx_metadata import add_metadata
 from export.quiet import quiet
 from export.targets import TARGETS
@@ -63,6 +64,8 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
         raise GraphInvalid("onnx", "the exporter returned nothing")
     model = program.model_proto
     add_metadata(model, manifest)
+    if (part := take_map(model)) is not None:
+        put_map(model, part)
     onnx.save_model(model, path)
     _check(path)
 

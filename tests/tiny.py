@@ -58,9 +58,10 @@ def tiny_graph(*, explains: bool = False) -> onnx.ModelProto:
         helper.make_node("MatMul", ["mean", "mix"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", CROP, CROP, 3])]
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(LABELS)])]
     if explains:
-        nodes += [
+        branch = [
             helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0),
             helper.make_node("Gather", ["mix_by_class", "index"], ["rows"]),
             helper.make_node("Unsqueeze", ["rows", "axes"], ["weights"]),
@@ -68,16 +69,25 @@ def tiny_graph(*, explains: bool = False) -> onnx.ModelProto:
             helper.make_node("ReduceSum", ["weighed", "channels"], ["class_map"], keepdims=0),
         ]
         outputs.append(helper.make_tensor_value_info("class_map", TensorProto.FLOAT, ["N", CROP, CROP]))
+        nothing = helper.make_node("Constant", [], ["nothing"], value=helper.make_tensor("", 1, [0, CROP, CROP], []))
+        value = helper.make_tensor_value_info("nothing", TensorProto.FLOAT, [0, CROP, CROP])
+        branches = {
+            "then_branch": helper.make_graph(branch, "then", [], outputs[1:]),
+            "else_branch": helper.make_graph([nothing], "else", [], [value]),
+        }
+        nodes.append(helper.make_node("If", ["explain"], ["class_map"], **branches))
+        inputs.append(helper.make_tensor_value_info("explain", TensorProto.BOOL, []))
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", CROP, CROP, 3])],
+        inputs,
         outputs,
         [
             numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes"),
             numpy_helper.from_array(MIX, "mix"),
             numpy_helper.from_array(np.ascontiguousarray(MIX.T), "mix_by_class"),
             numpy_helper.from_array(np.array([3], dtype=np.int64), "channels"),
+            *([numpy_helper.from_array(np.array(False), "explain")] if explains else []),
         ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -28,7 +28,8 @@ def model(bundle: Path) -> onnx.ModelProto:
 
 def answers(model: onnx.ModelProto) -> list[np.ndarray]:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": PIXELS})
+    asked = {"explain": np.array(True)} if len(session.get_outputs()) > 1 else {}
+    return session.run(None, {"image": PIXELS, **asked})
 
 
 def test_taken_out_and_put_back_it_is_the_same_graph(model: onnx.ModelProto) -> None:
@@ -50,6 +51,7 @@ def test_nothing_of_it_is_left_in_the_classifier(model: onnx.ModelProto) -> None
     part = take_map(model)
     assert part is not None
     used = {name for node in model.graph.node for name in node.input}
+    assert [value.name for value in model.graph.input] == ["image"]
     assert {tensor.name for tensor in model.graph.initializer} <= used
     assert {node.output[0] for node in part.nodes}.isdisjoint(value.name for value in model.graph.value_info)
 
@@ -97,7 +99,7 @@ def test_it_reads_what_the_quantized_classifier_goes_on_with() -> None:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     x = np.full((1, 2, 2, 2), -3, np.float32)
     x[0, 0] = 1.2
-    _, maps = session.run(None, {"x": x})
+    _, maps = session.run(None, {"x": x, "explain": np.array(True)})
     assert np.array_equal(maps, np.full((1, 2, 2), 1.0))
 
 
@@ -112,9 +114,23 @@ def test_half_precision_is_cast_for_it() -> None:
     assert put_map(model, part)
     onnx.checker.check_model(model, full_check=True)
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    _, maps = session.run(None, {"x": np.ones((1, 2, 2, 2), np.float32)})
+    _, maps = session.run(None, {"x": np.ones((1, 2, 2, 2), np.float32), "explain": np.array(True)})
     assert maps.dtype == np.float32
     assert np.array_equal(maps, np.full((1, 2, 2), 2.0))
+
+
+def test_nobody_who_does_not_ask_pays_for_it(bundle: Path, tmp_path: Path) -> None:
+    """onnxruntime's profile tells which operators ran."""
+    options = ort.SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    session = ort.InferenceSession(bundle / "model.onnx", options, providers=["CPUExecutionProvider"])
+    session.run(["probabilities"], {"image": PIXELS})
+    quiet = session.end_profiling()
+    assert '"op_name" : "Softmax"' in Path(quiet).read_text()
+    assert '"op_name" : "ArgMax"' not in Path(quiet).read_text()
+    session = ort.InferenceSession(bundle / "model.onnx", options, providers=["CPUExecutionProvider"])
+    session.run(None, {"image": PIXELS, "explain": np.array(True)})
+    assert '"op_name" : "ArgMax"' in Path(session.end_profiling()).read_text()
 
 
 def test_who_asks_for_probabilities_alone_gets_the_same(bundle: Path) -> None:

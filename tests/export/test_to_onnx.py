@@ -30,7 +30,7 @@ def test_the_batch_is_dynamic_and_the_types_are_the_contract(model: onnx.ModelPr
     assert (probabilities.name, probabilities.type, probabilities.shape) == ("probabilities", "tensor(float)", ["N", 3])
     assert (class_map.name, class_map.type, class_map.shape) == ("class_map", "tensor(float)", ["N", 10, 10])
     for size in (1, 2, 5):
-        result, maps = session.run(None, {"image": np.zeros((size, 32, 32, 3), np.uint8)})
+        result, maps = session.run(None, {"image": np.zeros((size, 32, 32, 3), np.uint8), "explain": np.array(True)})
         assert maps.shape == (size, 10, 10)
         np.testing.assert_allclose(result.sum(axis=1), np.ones(size), atol=1e-6)
 
