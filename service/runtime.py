@@ -19,6 +19,8 @@ from bundle.onnx_session import OnnxSession
 
 Batch = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
+Maps = NDArray[np.float32]
+"""[N, h, w], 0 and more: where the network saw each picture's most probable class."""
 
 
 class Runtime(Protocol):
@@ -26,6 +28,13 @@ class Runtime(Protocol):
 
     def run(self, batch: Batch) -> Probabilities:
         """float32 [N, K] of uint8 [N, H, W, 3], N ≥ 1."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` can be asked."""
+
+    def explain(self, batch: Batch) -> tuple[Probabilities, Maps]:
+        """The probabilities as `run` gives them, and the class maps. Raises: ValueError where there are none."""
 
     def describe(self) -> dict[str, Any]:
         """JSON values: `runtime`, `runtime_version`, and where it computes."""
@@ -44,6 +53,15 @@ class OnnxRuntime:
     def run(self, batch: Batch) -> Probabilities:
         """float32 [N, K] of uint8 [N, H, W, 3]."""
         return self._session.run(batch)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the artefact has a class map."""
+        return self._session.explains
+
+    def explain(self, batch: Batch) -> tuple[Probabilities, Maps]:
+        """float32 [N, K] and [N, h, w] of uint8 [N, H, W, 3]."""
+        return self._session.explain(batch)
 
     def describe(self) -> dict[str, Any]:
         """The library, its version and its execution providers."""
