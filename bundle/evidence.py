@@ -34,6 +34,27 @@ class Parity(Record):
         return self
 
 
+class MapParity(Record):
+    """The artefact's class maps against PyTorch's own Grad-CAM, by gradients, on `n` golden pictures.
+
+    `max_relative_difference`: the largest difference as a share of its map's largest value; `tolerance` is None where
+    it is not limited. `correlation`: of each map's values with PyTorch's, mean over the pictures.
+    """
+
+    n: AtLeastOne
+    max_relative_difference: Annotated[float, Field(ge=0)]
+    tolerance: Positive | None
+    correlation: Annotated[float, Field(ge=-1, le=1)]
+    min_correlation: Share
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        too_far = self.tolerance is not None and self.max_relative_difference > self.tolerance
+        if too_far or self.correlation < self.min_correlation:
+            raise ValueError("the recorded class maps are outside their own tolerance")
+        return self
+
+
 class Flip(Record):
     """`count` pictures that the fp32 model puts into one class and the artefact into another (label indices)."""
 

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from bundle.errors import ArtefactMissing, NameInvalid
-from bundle.evidence import Accuracy, Latency, Parity, Quantization, Refusal
+from bundle.evidence import Accuracy, Latency, MapParity, Parity, Quantization, Refusal
 from bundle.records import NAME, VERSION, Count, FileRecord, Name, Record, RelativePath, Scalar, Sha256, Share, Version
 
 __all__ = [
+    "CLASS_MAP",
+    "EXPLAIN",
     "LABELS",
     "SCHEMA_VERSION",
     "Accuracy",
@@ -29,6 +31,7 @@ __all__ = [
     "Golden",
     "Latency",
     "Manifest",
+    "MapParity",
     "Metrics",
     "Name",
     "Parity",
@@ -52,6 +55,10 @@ __all__ = [
 SCHEMA_VERSION: Final = 1
 LABELS: Final = "labels.txt"
 """One label per line, line number = index: for whoever does not read the manifest."""
+CLASS_MAP: Final = "class_map"
+"""The name of an artefact's second output, where it has one: where the network saw its answer."""
+EXPLAIN: Final = "explain"
+"""The name of the input, a bool that may be left out, which asks for the class map: without it the map is empty."""
 
 
 def model_name(out: Path) -> str:
@@ -159,6 +166,7 @@ class Artefact(FileRecord):
     """One exported file, what goes in and out of it, and the proof that it kept the answers.
 
     `unverified`: why the file could not be run where it was made; it then has no parity and no accuracy.
+    `outputs`: the probabilities, and after them the class map where `class_map` proves it.
     `golden`: its own answers for the golden pictures, float32 [golden, K] (.npy); None where PyTorch's are near enough.
     """
 
@@ -168,6 +176,7 @@ class Artefact(FileRecord):
     outputs: tuple[TensorSpec, ...]
     parity: Parity | None = None
     accuracy: Accuracy | None = None
+    class_map: MapParity | None = None
     latency: Latency | None = None
     quantization: Quantization | None = None
     golden: FileRecord | None = None
@@ -182,6 +191,17 @@ class Artefact(FileRecord):
             raise ValueError(f"{self.path}: an artefact has its parity, or the reason why it is unverified")
         if self.unverified is not None and (self.accuracy or self.latency or self.golden):
             raise ValueError(f"{self.path}: an unverified artefact has no measured figures")
+        return self
+
+    @model_validator(mode="after")
+    def _check_class_map(self) -> Self:
+        if not self.outputs:
+            raise ValueError(f"{self.path}: no output")
+        further = self.outputs[1:]
+        if [spec.name for spec in further] != [CLASS_MAP] * (self.class_map is not None):
+            raise ValueError(f"{self.path}: a second output is {CLASS_MAP!r}, and has its proof in class_map")
+        if any(len(spec.shape) != 3 or spec.dtype != "float32" for spec in further):
+            raise ValueError(f"{self.path}: {CLASS_MAP} is float32 [N, h, w]")
         return self
 
 
@@ -298,9 +318,9 @@ class BundleManifest(Manifest):
     def _check_tensors(self) -> Self:
         crop = self.preprocess.crop
         for artefact in self.artefacts:
-            for spec in artefact.outputs:
-                if spec.shape[-1] != len(self.labels):
-                    raise ValueError(f"{artefact.path}: output {list(spec.shape)} for {len(self.labels)} labels")
+            answers = artefact.outputs[0]
+            if answers.shape[-1] != len(self.labels):
+                raise ValueError(f"{artefact.path}: output {list(answers.shape)} for {len(self.labels)} labels")
             for spec in artefact.inputs:
                 if crop not in spec.shape:
                     raise ValueError(f"{artefact.path}: input {list(spec.shape)} for a crop of {crop} pixels")

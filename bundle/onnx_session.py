@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bundle.errors import ArtefactInvalid
-from bundle.manifest import Artefact
+from bundle.manifest import CLASS_MAP, EXPLAIN, Artefact
 
 _ERRORS_ONLY = 3
 _DTYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
@@ -23,7 +23,7 @@ def _fixed(shape: Sequence[object]) -> list[int | None]:
 
 
 class OnnxSession:
-    """Runs uint8 [N, H, W, 3] → float32 [N, K]. Safe to share between threads.
+    """Runs uint8 [N, H, W, 3] → float32 [N, K], and where the file has one its class map. Safe to share by threads.
 
     `threads` is per call: one is right where several calls run side by side (see docs/serve.md).
     Raises: ArtefactInvalid when the file does not load or differs from its record.
@@ -45,20 +45,39 @@ class OnnxSession:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))
         except Exception as error:  # onnxruntime raises one pybind class per failure, without a common base
             raise ArtefactInvalid(path, " ".join(str(error).split())[:200]) from error
-        self._check(path, artefact)
         self._input = artefact.inputs[0].name
-        self._output = artefact.outputs[0].name
+        self._outputs = [spec.name for spec in artefact.outputs]
         self.input_shape = artefact.inputs[0].shape
+        self._check(path, artefact)
 
     def run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 [N, K] probabilities of a uint8 [N, H, W, 3] batch, N ≥ 1.
 
         Raises: ValueError for another dtype or shape.
         """
+        self._check_batch(batch)
+        (probabilities,) = self._session.run(self._outputs[:1], {self._input: batch})
+        return np.asarray(probabilities, dtype=np.float32)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the file answers with a class map too."""
+        return len(self._outputs) > 1
+
+    def explain(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The probabilities as `run` gives them, and the class maps float32 [N, h, w], 0 and more.
+
+        Raises: ValueError as `run` does, and for a file without one.
+        """
+        if not self.explains:
+            raise ValueError(f"no output {CLASS_MAP}: {self._outputs}")
+        self._check_batch(batch)
+        probabilities, maps = self._session.run(self._outputs, {self._input: batch, EXPLAIN: np.array(True)})
+        return np.asarray(probabilities, dtype=np.float32), np.asarray(maps, dtype=np.float32)
+
+    def _check_batch(self, batch: NDArray[np.uint8]) -> None:
         if batch.dtype != np.uint8 or batch.shape[1:] != self.input_shape[1:] or batch.ndim != 4:
             raise ValueError(f"expected uint8 {list(self.input_shape)}, got {batch.dtype} {list(batch.shape)}")
-        (probabilities,) = self._session.run([self._output], {self._input: batch})
-        return np.asarray(probabilities, dtype=np.float32)
 
     @property
     def providers(self) -> list[str]:
@@ -74,3 +93,6 @@ class OnnxSession:
             expected = [(spec.name, _DTYPES[spec.dtype], _fixed(spec.shape)) for spec in recorded]
             if actual != expected:
                 raise ArtefactInvalid(path, f"{what} is {actual}, the manifest says {expected}")
+        optional = [value.name for value in self._session.get_overridable_initializers()]
+        if self.explains and EXPLAIN not in optional:
+            raise ArtefactInvalid(path, f"no input {EXPLAIN} asks for its {CLASS_MAP}")

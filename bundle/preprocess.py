@@ -32,10 +32,24 @@ def resized_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return int(short_side * width / height), short_side
 
 
+def crop_share(size: tuple[int, int], spec: Preprocess) -> tuple[float, float, float, float]:
+    """(left, top, width, height) of what the network sees of an upright picture of `size` (width, height).
+
+    As shares of the picture's own width and height, 0..1: so they hold too where a large one was decoded smaller.
+    """
+    width, height = resized_size(size, spec.resize)
+    left, top = _corner(width, height, spec.crop)
+    return left / width, top / height, spec.crop / width, spec.crop / height
+
+
+def _corner(width: int, height: int, crop: int) -> tuple[int, int]:
+    return round((width - crop) / 2.0), round((height - crop) / 2.0)
+
+
 def resize_and_crop(image: Image.Image, spec: Preprocess) -> Image.Image:
     """An RGB image of `crop` x `crop` pixels."""
     width, height = resized_size(image.size, spec.resize)
-    left, top = round((width - spec.crop) / 2.0), round((height - spec.crop) / 2.0)
+    left, top = _corner(width, height, spec.crop)
     corners = (left, top, left + spec.crop, top + spec.crop)
     resampling = _RESAMPLING[spec.interpolation]
     if max(width, height) <= MAX_ASPECT * spec.resize:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from bundle.manifest import Manifest
+from export.class_map import class_map
 from export.errors import GraphInvalid
+from export.tape import recording
 from models.inference import Normalise
 
 
@@ -23,6 +25,19 @@ class Deployable(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.softmax(self.network(self.normalise(image)) / self.temperature, dim=1)
+
+
+class Explained(Deployable):
+    """The same, and the Grad-CAM of the most probable class at `layer`, float32 [N, h, w]: see `export.class_map`."""
+
+    def __init__(self, network: nn.Module, manifest: Manifest, layer: str) -> None:
+        super().__init__(network, manifest)
+        self.layer = layer
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        with recording(self.network, self.layer) as tape:
+            logits = self.network(self.normalise(image))
+        return torch.softmax(logits / self.temperature, dim=1), class_map(tape, logits)
 
 
 class HalfDeployable(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.errors import ConvoyError
-from bundle.manifest import Quantization, TensorSpec
+from bundle.manifest import MapParity, Quantization, TensorSpec
 from export.accuracy import Gate
 from export.calibration import CalibrationPictures
 from export.errors import NoCalibration, RungSkipped, WriterFailed
@@ -22,6 +22,7 @@ class Written:
     """A file that a writer made. `inputs` and `outputs`: where the format has a convention of its own.
 
     tools: versions of what is not installed in this environment.
+    map_size: (h, w) of its class map, which `class_map` proves; both or neither.
     """
 
     path: Path
@@ -29,6 +30,8 @@ class Written:
     inputs: tuple[TensorSpec, ...] | None = None
     outputs: tuple[TensorSpec, ...] | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
+    class_map: MapParity | None = None
+    map_size: tuple[int, int] | None = None
 
 
 @dataclass

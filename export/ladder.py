@@ -167,9 +167,9 @@ class Ladder:
         """Over fp32 in the same runtime: one picture, one thread; three digits behind the point."""
         picture = self.job.folder / "picture.npy"
         np.save(picture, self.job.evaluation.tensors[0])
-        source = self.job.written(self.fp32).path
+        source = self.job.written(self.fp32)
         fast = (path.parent, self._describe(self.target, path))
-        slow = (source.parent, self._describe(TARGETS[self.fp32], source))
+        slow = (source.path.parent, describe(TARGETS[self.fp32], self.job.checkpoint.manifest, source))
         return round(stopwatch.speed_up(fast, slow, picture), 3)
 
     def _describe(self, target: Target, path: Path) -> Artefact:

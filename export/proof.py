@@ -7,7 +7,7 @@ import numpy as np
 from bundle.errors import ArtefactInvalid
 from bundle.folder import record_file
 from bundle.golden import write_array
-from bundle.manifest import Accuracy, Artefact, Manifest, Parity, TensorSpec
+from bundle.manifest import CLASS_MAP, Accuracy, Artefact, Manifest, Parity, TensorSpec
 from export.accuracy import Gate, Labels, accuracy_of, class_losses
 from export.errors import AccuracyFailed, ClassLost, GraphInvalid
 from export.golden import choose
@@ -19,6 +19,9 @@ from models.provenance import tool_versions
 
 UNPROVEN = "not proven yet"
 """Stands in the record that opens the artefact for its own proof; whoever forgets the proof publishes this."""
+
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def prove(job: Job, target: Target) -> Artefact:
@@ -58,8 +61,9 @@ def describe(target: Target, manifest: Manifest, written: Written) -> Artefact:
         target=target.name,
         precision=target.precision,
         inputs=written.inputs or (image,),
-        outputs=written.outputs or (probabilities,),
+        outputs=written.outputs or (probabilities, *map_specs(written)),
         unverified=UNPROVEN,
+        class_map=written.class_map,
         quantization=written.quantization,
         tools={**tool_versions(*target.tools), **written.tools},
     )
@@ -71,6 +75,15 @@ def tensor_specs(manifest: Manifest, batch: int | str) -> tuple[TensorSpec, Tens
     return (
         TensorSpec(name="image", dtype="uint8", shape=(batch, crop, crop, 3), layout="NHWC RGB", range=(0, 255)),
         TensorSpec(name="probabilities", dtype="float32", shape=(batch, classes), layout="NK", range=(0, 1)),
+    )
+
+
+def map_specs(written: Written) -> tuple[TensorSpec, ...]:
+    """The second output, where the file has one. It is not normalised: each reader divides by what suits it."""
+    if written.map_size is None:
+        return ()
+    return (
+        TensorSpec(name=CLASS_MAP, dtype="float32", shape=("N", *written.map_size), layout="NHW", range=(0, _LARGEST)),
     )
 
 

@@ -7,12 +7,18 @@ from pathlib import Path
 import onnx
 import torch
 
-from export.deployable import Deployable, refuse_train_mode
+from bundle.manifest import CLASS_MAP
+from export.class_map import has_class_map
+from export.deployable import Deployable, Explained, refuse_train_mode
 from export.errors import GraphInvalid, GraphTooLarge
 from export.job import Job, Written
+from export.map_proof import keep_proven_map
+from export.onnx_map import put_map, take_map
 from export.onnx_metadata import add_metadata
 from export.quiet import quiet
+from export.targets import TARGETS
 from models.checkpoint import Checkpoint
+from models.registry import find
 
 OPSET = 20
 """What torch's exporter writes without a version conversion; onnxruntime reads it since 1.17."""
@@ -24,19 +30,20 @@ MAX_BYTES = 2**31 - 1
 def write(job: Job, path: Path) -> Written:
     """Write the checkpoint's network. Raises: GraphTooLarge, GraphInvalid."""
     write_onnx(job.checkpoint, path)
-    return Written(path)
+    return keep_proven_map(job, TARGETS["onnx"], Written(path))
 
 
 def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     """Write the checkpoint's network as one ONNX file and check what was written.
 
+    It answers with a class map too where the architecture's head is of a known kind.
     Raises: GraphTooLarge, GraphInvalid.
     """
     manifest = checkpoint.manifest
     size = sum(tensor.numel() * tensor.element_size() for tensor in checkpoint.network.state_dict().values())
     if size > MAX_BYTES:
         raise GraphTooLarge("onnx", size, MAX_BYTES)
-    module = Deployable(checkpoint.network, manifest).eval()
+    module = deployable(checkpoint).eval()
     refuse_train_mode("onnx", module)
     crop = manifest.preprocess.crop
     # A batch of 1 would be burnt into the graph (pytorch#133653).
@@ -48,7 +55,7 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
             dynamo=True,
             opset_version=OPSET,
             input_names=["image"],
-            output_names=["probabilities"],
+            output_names=["probabilities", CLASS_MAP] if isinstance(module, Explained) else ["probabilities"],
             dynamic_shapes={"image": {0: torch.export.Dim("N", min=1)}},
             external_data=False,
             verbose=False,
@@ -57,8 +64,19 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
         raise GraphInvalid("onnx", "the exporter returned nothing")
     model = program.model_proto
     add_metadata(model, manifest)
+    if (part := take_map(model)) is not None:
+        put_map(model, part)
     onnx.save_model(model, path)
     _check(path)
+
+
+def deployable(checkpoint: Checkpoint) -> Deployable:
+    """The network as it is shipped, with the class map where there can be one."""
+    network, manifest = checkpoint.network, checkpoint.manifest
+    layer, crop = find(manifest.architecture.name).cam, manifest.preprocess.crop
+    if has_class_map(network, layer, torch.zeros(2, 3, crop, crop)):
+        return Explained(network, manifest, layer)
+    return Deployable(network, manifest)
 
 
 def _check(path: Path) -> None:

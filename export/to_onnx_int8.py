@@ -12,6 +12,8 @@ import onnx
 from export.fine_tuning import Tuned
 from export.job import Job, Written
 from export.ladder import FINE_TUNED, Attempt, Ladder, Operators, after_tuning
+from export.map_proof import with_map
+from export.onnx_map import drop_map, take_map
 from export.onnx_metadata import add_metadata
 from export.onnx_quantizer import LARGEST_WEIGHT, PICTURES, Calibrator, OnnxQuantizer, count_operators
 from export.targets import TARGETS
@@ -26,8 +28,14 @@ _MOVING = "moving averages of min and max"
 def write(job: Job, path: Path) -> Written:
     """The first rung that passes. Raises: NotQuantizable."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        quantizer = OnnxQuantizer(job.written("onnx").path, job.calibration.tensors, Path(scratch))
-        return Ladder(job, TARGETS["onnx-int8"], "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+        source = Path(scratch) / "source.onnx"
+        model = onnx.load(job.written("onnx").path)
+        part = take_map(model)
+        onnx.save_model(model, source)
+        quantizer = OnnxQuantizer(source, job.calibration.tensors, Path(scratch))
+        target = TARGETS["onnx-int8"]
+        written = Ladder(job, target, "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+    return with_map(job, target, written, part)
 
 
 def _attempts(job: Job, quantizer: OnnxQuantizer, scratch: Path) -> Iterator[Attempt]:
@@ -50,6 +58,7 @@ def _tuned_attempts(job: Job, tuned: Tuned, scratch: Path) -> Iterator[Attempt]:
     folder = scratch / "tuned"
     folder.mkdir()
     write_onnx(tuned.checkpoint, folder / "fp32.onnx")
+    drop_map(folder / "fp32.onnx")
     quantizer = OnnxQuantizer(folder / "fp32.onnx", job.calibration.tensors, folder)
     ways: tuple[tuple[str, Calibrator], ...] = ((_MOVING, "moving"), ("99.99 % ranges", "percentile"))
     for name, calibrator in ways:

@@ -125,6 +125,15 @@ def look(subject: Subject, image: Path, *, layers: Sequence[str] = (), label: st
 def grad_cam(network: nn.Module, layer: str, inputs: Tensor, target: int) -> NDArray[np.float32]:
     """Where the layer's maps speak for the class `target`: float32 [h, w] in 0..1, all 0 where nothing does.
 
+    inputs: float32 [1, 3, H, W].
+    """
+    heat = raw_grad_cam(network, layer, inputs, target)
+    return heat / max(float(heat.max()), 1e-12)
+
+
+def raw_grad_cam(network: nn.Module, layer: str, inputs: Tensor, target: int) -> NDArray[np.float32]:
+    """`grad_cam` before it is divided by its largest value, 0 and more.
+
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017: the
     maps weighed with the mean gradient of the class's logit, negative sums cut off. inputs: float32 [1, 3, H, W].
     """
@@ -144,9 +153,8 @@ def grad_cam(network: nn.Module, layer: str, inputs: Tensor, target: int) -> NDA
     finally:
         handle.remove()
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    heat = torch.relu((weights * kept[0]).sum(dim=1))[0].detach()
-    result: NDArray[np.float32] = (heat / heat.max().clamp_min(1e-12)).numpy()
-    return result
+    heat: NDArray[np.float32] = torch.relu((weights * kept[0]).sum(dim=1))[0].detach().numpy()
+    return heat
 
 
 def first_filters(network: nn.Module) -> tuple[str, NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from service.curve import Plan
 from service.errors import AnswerNotFinite, NotReady
 from service.job import Job
 from service.priority import PICTURES, lower
-from service.runtime import Batch, Probabilities
+from service.runtime import Batch, Maps, Probabilities
 
 logger = logging.getLogger("convoy.service")
 
@@ -28,10 +28,20 @@ Ran = Callable[[int, float], None]
 
 
 class Batcher:
-    """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the job itself."""
+    """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the job itself.
 
-    def __init__(self, run: Callable[[Batch], Probabilities], plan: Plan, ended: Ended, ran: Ran) -> None:
-        self._run, self._plan, self._ended, self._ran = run, plan, ended, ran
+    `explain` runs a batch of which somebody wants the class map too.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Batch], Probabilities],
+        plan: Plan,
+        ended: Ended,
+        ran: Ran,
+        explain: Callable[[Batch], tuple[Probabilities, Maps]] | None = None,
+    ) -> None:
+        self._run, self._plan, self._ended, self._ran, self._explain = run, plan, ended, ran, explain
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -101,13 +111,17 @@ class Batcher:
             job.mark("queue")
         # Alone it is not copied.
         batch = jobs[0].pixels[np.newaxis] if len(jobs) == 1 else np.stack([job.pixels for job in jobs])
-        probabilities = self._run(batch)
+        maps: Maps | None = None
+        if self._explain is not None and any(job.explain for job in jobs):
+            probabilities, maps = self._explain(batch)
+        else:
+            probabilities = self._run(batch)
         for job in jobs:
             job.mark("infer")
         self._ran(len(jobs), jobs[0].last)
-        for job, row in zip(jobs, probabilities, strict=True):
+        for place, (job, row) in enumerate(zip(jobs, probabilities, strict=True)):
             if np.isfinite(row).all():
-                job.give(row)
+                job.give(row, None if maps is None else maps[place])
             else:
                 job.fail(AnswerNotFinite())
 

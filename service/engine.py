@@ -14,6 +14,7 @@ from bundle.errors import ConvoyError
 from service.admission import Admission, Pacer
 from service.catalogue import Catalogue, find_bundles
 from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePassed
+from service.explanation import Explain
 from service.job import Job, Shape
 from service.keys import Keys
 from service.metrics import Metrics
@@ -142,17 +143,23 @@ class Engine:
             yield
 
     async def answer(
-        self, model: ServedModel, sources: Sequence[bytes | Batch], shape: Shape, patience: Patience
+        self,
+        model: ServedModel,
+        sources: Sequence[bytes | Batch],
+        shape: Shape,
+        patience: Patience,
+        explain: Explain | None = None,
     ) -> list[Outcome]:
         """One outcome per picture (encoded bytes, or a uint8 [H, W, 3] tensor), in order, once all have one.
 
+        With `explain`, of encoded pictures only, each answer is `Explained`.
         The pictures share nothing but the batch they may meet in. Raises: Overloaded, NotReady.
         """
         if self._pool is None:
             raise NotReady(self._reason)
         jobs: list[Job] = []
         for source in sources:
-            jobs.append(Job(source, patience, shape, jobs[0] if jobs else None))
+            jobs.append(Job(source, patience, shape, jobs[0] if jobs else None, explain))
         if len(jobs) > 1:
             size = sum(job.size for job in jobs)
             self.admission.check(model.pace, len(jobs), size, patience.left(), patience.max_wait)

@@ -72,6 +72,14 @@ class NoReference(RequestError):
         )
 
 
+class NotExplained(RequestError):
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            f"explain is true, but {name} {version} was exported without a class map (see docs/export.md): ask again "
+            "without explain"
+        )
+
+
 class NoSuchRoute(RequestError):
     def __init__(self, path: str) -> None:
         super().__init__(f"no route {path[:80]!r} here: see GET / for the routes")

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Overloaded
+from service.explanation import Explain, Explained, Map
 from service.patience import Patience
 
 Shape = Callable[[NDArray[np.float32]], Any]
 """float32 [K] probabilities → the answer, made on a thread and not on the event loop."""
 
-STAGES = ("queue", "decode", "preprocess", "infer")
+STAGES = ("queue", "decode", "preprocess", "infer", "explain")
 
 
 LATE = 1.25
@@ -27,16 +28,24 @@ _NOT_YET = np.empty((0, 0, 3), np.uint8)
 class Job:
     """`source` is an encoded picture, or its uint8 [H, W, 3] tensor. Made on the event loop that waits for it.
 
+    `explain`: the answer is to be `Explained`, from the picture's `extent` (width, height) and its class map.
     `first` is the first picture of the same request, unless this is it: they are worked off in their order.
     `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. `give` or `fail`
     says what becomes of it, and `settle`, on the loop, ends it.
     """
 
     def __init__(
-        self, source: bytes | NDArray[np.uint8], patience: Patience, shape: Shape, first: Job | None = None
+        self,
+        source: bytes | NDArray[np.uint8],
+        patience: Patience,
+        shape: Shape,
+        first: Job | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.source = source
         self.pixels: NDArray[np.uint8] = _NOT_YET
+        self.extent = (0, 0)
+        self.explain = explain
         self.probabilities: NDArray[np.float32] | None = None
         self.seconds: dict[str, float] = {}
         self.last = 0.0
@@ -91,11 +100,14 @@ class Job:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self.last
         self._left = now
 
-    def give(self, probabilities: NDArray[np.float32]) -> None:
-        """Let it end with the answer made of float32 [K]; from any thread."""
+    def give(self, probabilities: NDArray[np.float32], class_map: Map | None = None) -> None:
+        """Let it end with the answer made of float32 [K], and of the map if it is to be explained; from any thread."""
         self.probabilities = probabilities
         try:
             self._answer = self._shape(probabilities)
+            if self.explain is not None and class_map is not None:
+                self._answer = Explained(self._answer, self.explain(probabilities, class_map, self.extent))
+                self.mark("explain")
         except Exception as error:
             self.fail(error)
 

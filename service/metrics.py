@@ -28,7 +28,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "convoy_stage_seconds",
-            "One picture's time in queue, decode, preprocess and infer, and in total from upload to answer.",
+            "One picture's time in queue, decode, preprocess, infer and explain, and in total from upload to answer.",
             ("model", "stage"),
             buckets=_SECONDS,
             registry=registry,

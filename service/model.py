@@ -56,7 +56,7 @@ class ServedModel:
         self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
         self._learn()
-        self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran)
+        self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain)
 
     def _learn(self) -> None:
         """A first idea of the pace, so that the first burst is already admitted by time."""
@@ -93,6 +93,9 @@ class ServedModel:
         if self.shadow is not None:
             self.shadow.close()
 
+    def _explain(self, batch: runtime.Batch) -> tuple[runtime.Probabilities, runtime.Maps]:
+        return self.runtime.explain(batch)
+
     @property
     def depth(self) -> int:
         """Prepared pictures that wait for the runtime."""
@@ -109,6 +112,7 @@ class ServedModel:
             job.pixels = job.source
             return
         image = decode(job.source, self.settings.limits)
+        job.extent = image.size
         job.mark("decode")
         job.pixels = preprocess(image, self._spec)
         job.mark("preprocess")
@@ -195,6 +199,7 @@ class ServedModel:
             "classes": len(self.bundle.manifest.labels),
             "target": self.artefact.target,
             "precision": self.artefact.precision,
+            "explains": self.artefact.class_map is not None,
             **self.runtime.describe(),
         }
 

@@ -31,6 +31,12 @@ _MODELS: list[type[BaseModel]] = [
 _BYTES = {"type": "string", "format": "binary"}
 _TOP_K = {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K}
 
+_EXPLAIN = {
+    "type": "boolean",
+    "default": False,
+    "description": "answer with an explanation too; a 400 where the model has no class map",
+}
+
 
 def _ref(model: type[BaseModel]) -> Json:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
@@ -70,7 +76,7 @@ _ANSWERS: dict[str, Json] = {
 """By the handler's name; every other answers an object."""
 
 _QUERIES = {
-    "predict": ("top_k", "model", "version"),
+    "predict": ("top_k", "explain", "model", "version"),
     "predict_batch": ("top_k", "model", "version"),
 }
 
@@ -119,7 +125,7 @@ def _parameters(route: Route, handler: str) -> list[Json]:
     ]
     for name in _QUERIES.get(handler, ()):
         if {"model": "name", "version": "version"}.get(name) not in route.param_convertors:
-            schema = _TOP_K if name == "top_k" else {"type": "string"}
+            schema = {"top_k": _TOP_K, "explain": _EXPLAIN}.get(name, {"type": "string"})
             found.append({"name": name, "in": "query", "required": False, "schema": schema})
     if handler in _BODIES:
         schema = {"type": "number", "exclusiveMinimum": 0, "description": "seconds for the whole request"}

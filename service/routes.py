@@ -18,7 +18,8 @@ from bundle.scores import top_k
 from service.access import note
 from service.departure import unless_left
 from service.engine import Engine, Outcome
-from service.errors import InvalidParameter, NoReference, UploadTooSlow
+from service.errors import InvalidParameter, NoReference, NotExplained, UploadTooSlow
+from service.explanation import Explain, Explained, checked_explain, explainer
 from service.model import ServedModel
 from service.patience import HEADER, Patience
 from service.problems import problem_body
@@ -56,17 +57,18 @@ class Routes:
         """POST /predict: multipart field `image`, or the image as the body."""
         # Everything that can refuse does so before the body is read.
         model, k = find_model(self.engine, request), query_top_k(request)
+        explain = query_explain(model, request)
         patience = Patience(request.headers.get(HEADER), self.engine.settings)
         limit = self.engine.settings.max_bytes
         async with intake(self.engine, request, model, patience, limit):
             image, field = await read_upload(request, limit)
         k = k or checked_top_k(field) or DEFAULT_TOP_K
-        work = self.engine.answer(model, [image], classes(model, k), patience)
+        work = self.engine.answer(model, [image], classes(model, k), patience, explain)
         (outcome,) = await unless_left(request, work)
         headers = timing(request, model, [outcome])
         if outcome.error is not None:
             raise outcome.error
-        return JSONResponse({**identity(model), "predictions": outcome.answer}, headers=headers)
+        return JSONResponse({**identity(model), **answered(outcome.answer)}, headers=headers)
 
     async def predict_batch(self, request: Request) -> Response:
         """POST /predict_batch: multipart fields `images`; one result or problem per picture, in order."""
@@ -150,6 +152,13 @@ def identity(model: ServedModel) -> dict[str, str]:
     return {"model": model.name, "version": model.version, "bundle": model.bundle.id}
 
 
+def answered(answer: object) -> dict[str, Any]:
+    """The classes, and where it was asked for the explanation."""
+    if isinstance(answer, Explained):
+        return {"predictions": answer.answer, "explanation": answer.explanation}
+    return {"predictions": answer}
+
+
 def result(outcome: Outcome) -> dict[str, Any]:
     """One item of a batch."""
     if outcome.error is None:
@@ -169,6 +178,15 @@ def timing(request: Request, model: ServedModel, outcomes: list[Outcome]) -> dic
 def query_top_k(request: Request) -> int | None:
     """Raises: InvalidParameter."""
     return checked_top_k(request.query_params.get("top_k"))
+
+
+def query_explain(model: ServedModel, request: Request) -> Explain | None:
+    """Raises: InvalidParameter; NotExplained, where the model's artefact has no class map."""
+    if not checked_explain(request.query_params.get("explain")):
+        return None
+    if not model.runtime.explains:
+        raise NotExplained(model.name, model.version)
+    return explainer(model.bundle.manifest)
 
 
 def checked_top_k(text: str | None) -> int | None:

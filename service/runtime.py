@@ -22,6 +22,8 @@ from service.errors import SettingInvalid
 
 Batch = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
+Maps = NDArray[np.float32]
+"""[N, h, w], 0 and more: where the network saw each picture's most probable class."""
 
 
 class Runtime(Protocol):
@@ -29,6 +31,13 @@ class Runtime(Protocol):
 
     def run(self, batch: Batch) -> Probabilities:
         """float32 [N, K] of uint8 [N, H, W, 3], N ≥ 1."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` can be asked."""
+
+    def explain(self, batch: Batch) -> tuple[Probabilities, Maps]:
+        """The probabilities as `run` gives them, and the class maps. Raises: ValueError where there are none."""
 
     def describe(self) -> dict[str, Any]:
         """JSON values: `runtime`, `runtime_version`, and where it computes."""
@@ -77,6 +86,15 @@ class OnnxRuntime:
     def run(self, batch: Batch) -> Probabilities:
         """float32 [N, K] of uint8 [N, H, W, 3]."""
         return self._session.run(batch)
+
+    @property
+    def explains(self) -> bool:
+        """Whether the artefact has a class map."""
+        return self._session.explains
+
+    def explain(self, batch: Batch) -> tuple[Probabilities, Maps]:
+        """float32 [N, K] and [N, h, w] of uint8 [N, H, W, 3]."""
+        return self._session.explain(batch)
 
     def describe(self) -> dict[str, Any]:
         """The library, its version and its execution providers."""
@@ -144,10 +162,11 @@ def suffixes(options: Options) -> Collection[str]:
 
 
 def servable(artefact: Artefact, options: Options) -> bool:
-    """Whether a runtime here can answer with it: a known file type, uint8 NHWC in, float32 out."""
+    """Whether a runtime here can answer with it: proven, of a known file type, uint8 NHWC in, float32 out."""
     suffix = "." + artefact.path.rpartition(".")[2]
     (first, *others) = artefact.inputs
-    return suffix in suffixes(options) and not others and first.dtype == "uint8" and first.shape[-1] == 3
+    fits = suffix in suffixes(options) and not others and first.dtype == "uint8" and first.shape[-1] == 3
+    return fits and artefact.unverified is None
 
 
 def passed(artefact: Artefact) -> bool:

@@ -15,13 +15,40 @@ class LabelProbability(BaseModel):
     probability: float = Field(ge=0, le=1)
 
 
+class Crop(BaseModel):
+    """The part of the upright picture that the network saw, as shares of its width and height."""
+
+    left: float = Field(ge=0, le=1)
+    top: float = Field(ge=0, le=1)
+    width: float = Field(gt=0, le=1)
+    height: float = Field(gt=0, le=1)
+
+
+class Explanation(BaseModel):
+    """Where the network saw the most probable class: a PNG to lay over `crop` of the picture.
+
+    Its palette index is the heat, 0..255 of the map's largest; cold is clear.
+    """
+
+    label: str
+    index: int = Field(ge=0)
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    crop: Crop
+    png: str = Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"})
+
+
 class Answer(BaseModel):
-    """The answer to one picture. `bundle` is the sha256 of the manifest: exactly what answered."""
+    """The answer to one picture. `bundle` is the sha256 of the manifest: exactly what answered.
+
+    `explanation` is there where it was asked for.
+    """
 
     model: str
     version: str
     bundle: str
     predictions: list[LabelProbability]
+    explanation: Explanation | None = None
 
 
 class Problem(BaseModel):
@@ -61,6 +88,7 @@ class ModelSummary(BaseModel):
     classes: int = Field(ge=2)
     target: str
     precision: str
+    explains: bool
     runtime: str
 
 

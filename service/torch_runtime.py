@@ -12,7 +12,7 @@ from bundle.errors import ArtefactInvalid
 from bundle.folder import Folder
 from bundle.manifest import Artefact, BundleManifest
 from service.errors import SettingInvalid
-from service.runtime import Batch, Options, Probabilities
+from service.runtime import Batch, Maps, Options, Probabilities
 
 
 class TorchRuntime:
@@ -48,6 +48,12 @@ class TorchRuntime:
             pixels = self._torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
             found: Probabilities = self._module(pixels).float().cpu().numpy()
         return found
+
+    explains = False
+
+    def explain(self, _: Batch) -> tuple[Probabilities, Maps]:
+        """Raises: ValueError: a traced network has no class map."""
+        raise ValueError("TorchScript has no class map")
 
     def describe(self) -> dict[str, Any]:
         """The library, its version and the device, in the words that onnxruntime has for it."""

@@ -17,6 +17,7 @@ from bundle.manifest import (
     Artefact,
     BundleManifest,
     Golden,
+    MapParity,
     Metrics,
     Parity,
     Preprocess,
@@ -42,34 +43,73 @@ def probabilities_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return result
 
 
-def tiny_graph() -> onnx.ModelProto:
-    """uint8 [N, 8, 8, 3] → float32 [N, 3]."""
+def map_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The class map float32 [8, 8] of uint8 [8, 8, 3], in numpy: how much of the answer's colour each pixel has."""
+    index = int(probabilities_of(pixels).argmax())
+    result: NDArray[np.float32] = pixels.astype(np.float32) @ MIX[:, index]
+    return result
+
+
+def tiny_graph(*, explains: bool = False) -> onnx.ModelProto:
+    """uint8 [N, 8, 8, 3] → float32 [N, 3]; with `explains` a class map [N, 8, 8] too."""
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
         helper.make_node("MatMul", ["mean", "mix"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", CROP, CROP, 3])]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(LABELS)])]
+    if explains:
+        branch = [
+            helper.make_node("ArgMax", ["logits"], ["index"], axis=1, keepdims=0),
+            helper.make_node("Gather", ["mix_by_class", "index"], ["rows"]),
+            helper.make_node("Unsqueeze", ["rows", "axes"], ["weights"]),
+            helper.make_node("Mul", ["float", "weights"], ["weighed"]),
+            helper.make_node("ReduceSum", ["weighed", "channels"], ["class_map"], keepdims=0),
+        ]
+        outputs.append(helper.make_tensor_value_info("class_map", TensorProto.FLOAT, ["N", CROP, CROP]))
+        nothing = helper.make_node("Constant", [], ["nothing"], value=helper.make_tensor("", 1, [0, CROP, CROP], []))
+        value = helper.make_tensor_value_info("nothing", TensorProto.FLOAT, [0, CROP, CROP])
+        branches = {
+            "then_branch": helper.make_graph(branch, "then", [], outputs[1:]),
+            "else_branch": helper.make_graph([nothing], "else", [], [value]),
+        }
+        nodes.append(helper.make_node("If", ["explain"], ["class_map"], **branches))
+        inputs.append(helper.make_tensor_value_info("explain", TensorProto.BOOL, []))
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", CROP, CROP, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(LABELS)])],
+        inputs,
+        outputs,
         [
             numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes"),
             numpy_helper.from_array(MIX, "mix"),
+            numpy_helper.from_array(np.ascontiguousarray(MIX.T), "mix_by_class"),
+            numpy_helper.from_array(np.array([3], dtype=np.int64), "channels"),
+            *([numpy_helper.from_array(np.array(False), "explain")] if explains else []),
         ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def write_tiny_bundle(target: Path, *, version: str = "1") -> Path:
+def write_tiny_bundle(target: Path, *, version: str = "1", explains: bool = False) -> Path:
     """Write the bundle and return its path."""
     with write_folder(target, "bundle") as root:
-        onnx.save(tiny_graph(), root / "model.onnx")
+        onnx.save(tiny_graph(explains=explains), root / "model.onnx")
         (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
-        write_manifest(root, tiny_manifest(root, target.name, version))
+        manifest = tiny_manifest(root, target.name, version)
+        write_manifest(root, explained(manifest) if explains else manifest)
     return target
+
+
+def explained(manifest: BundleManifest) -> BundleManifest:
+    """The manifest with the class map of its artefact."""
+    (artefact,) = manifest.artefacts
+    spec = TensorSpec(name="class_map", dtype="float32", shape=("N", CROP, CROP), layout="NHW", range=(0, 1e4))
+    proof = MapParity(n=3, max_relative_difference=0.0, tolerance=1e-3, correlation=1.0, min_correlation=0.999)
+    explained = artefact.model_copy(update={"outputs": (*artefact.outputs, spec), "class_map": proof})
+    return manifest.model_copy(update={"artefacts": (explained,)})
 
 
 def tiny_manifest(root: Path, name: str, version: str = "1") -> BundleManifest:

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bundle.errors import ArtefactMissing
 from bundle.folder import open_bundle
-from bundle.manifest import BundleManifest, Preprocess, RelativePath
+from bundle.manifest import BundleManifest, MapParity, Preprocess, RelativePath
+from tests.tiny import write_tiny_bundle
 
 path_adapter: TypeAdapter[str] = TypeAdapter(RelativePath)
 
@@ -73,6 +74,40 @@ def test_an_output_of_another_width_is_refused(document: dict[str, Any]) -> None
     document["artefacts"][0]["outputs"][0]["shape"] = ["N", 4]
     with pytest.raises(ValidationError, match="3 labels"):
         BundleManifest.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_map": None}, "has its proof in class_map"),
+        ({"outputs": 1}, "has its proof in class_map"),
+        ({"outputs": 0}, "no output"),
+        ({"name": "heat"}, "a second output is 'class_map'"),
+        ({"shape": ["N", 8]}, r"class_map is float32 \[N, h, w\]"),
+        ({"dtype": "uint8"}, r"class_map is float32 \[N, h, w\]"),
+    ],
+)
+def test_a_class_map_is_described_and_proven(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    document = open_bundle(write_tiny_bundle(tmp_path / "tiny", explains=True)).manifest.model_dump(mode="json")
+    BundleManifest.model_validate(document)
+    artefact = document["artefacts"][0]
+    if "outputs" in change:
+        artefact["outputs"] = artefact["outputs"][: change["outputs"]]
+    elif "class_map" in change:
+        artefact["class_map"] = None
+    else:
+        artefact["outputs"][1] |= change
+    with pytest.raises(ValidationError, match=message):
+        BundleManifest.model_validate(document)
+
+
+def test_a_map_outside_its_own_tolerance_is_refused() -> None:
+    figures = {"n": 1, "max_relative_difference": 0.1, "correlation": 0.95, "min_correlation": 0.9}
+    MapParity(**figures, tolerance=None)
+    with pytest.raises(ValidationError, match="outside their own tolerance"):
+        MapParity(**figures, tolerance=1e-3)
+    with pytest.raises(ValidationError, match="outside their own tolerance"):
+        MapParity(**{**figures, "correlation": 0.8}, tolerance=None)
 
 
 def test_an_unknown_target_lists_those_there_are(tiny_bundle: Path) -> None:

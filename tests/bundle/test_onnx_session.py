@@ -9,7 +9,7 @@ import pytest
 from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
 from bundle.onnx_session import OnnxSession
-from tests.tiny import probabilities_of
+from tests.tiny import CROP, map_of, probabilities_of, write_tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +61,16 @@ def test_a_graph_of_another_width_is_refused(tiny_bundle: Path) -> None:
     wider = artefact.outputs[0].model_copy(update={"shape": ("N", 4)})
     with pytest.raises(ArtefactInvalid, match="the manifest says"):
         OnnxSession(tiny_bundle / "model.onnx", artefact.model_copy(update={"outputs": (wider,)}))
+
+
+def test_a_file_with_a_class_map_answers_with_it_when_asked(tmp_path: Path) -> None:
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "tiny", explains=True))
+    artefact = bundle.manifest.artefacts[0]
+    session = OnnxSession(bundle.path(artefact), artefact)
+    assert session.explains
+    pixels = np.random.default_rng(0).integers(0, 256, (2, CROP, CROP, 3), dtype=np.uint8)
+    probabilities, maps = session.explain(pixels)
+    assert np.array_equal(probabilities, session.run(pixels))
+    np.testing.assert_allclose(maps, [map_of(picture) for picture in pixels], rtol=1e-5)
+    with pytest.raises(ValueError, match="expected uint8"):
+        session.explain(pixels[:, :4])

@@ -25,11 +25,13 @@ def test_the_opset_is_the_one_asked_for(model: onnx.ModelProto) -> None:
 
 def test_the_batch_is_dynamic_and_the_types_are_the_contract(model: onnx.ModelProto, bundle: Path) -> None:
     session = ort.InferenceSession(bundle / "model.onnx", providers=["CPUExecutionProvider"])
-    (image,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    (image,), (probabilities, class_map) = session.get_inputs(), session.get_outputs()
     assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["N", 32, 32, 3])
     assert (probabilities.name, probabilities.type, probabilities.shape) == ("probabilities", "tensor(float)", ["N", 3])
+    assert (class_map.name, class_map.type, class_map.shape) == ("class_map", "tensor(float)", ["N", 10, 10])
     for size in (1, 2, 5):
-        (result,) = session.run(None, {"image": np.zeros((size, 32, 32, 3), np.uint8)})
+        result, maps = session.run(None, {"image": np.zeros((size, 32, 32, 3), np.uint8), "explain": np.array(True)})
+        assert maps.shape == (size, 10, 10)
         np.testing.assert_allclose(result.sum(axis=1), np.ones(size), atol=1e-6)
 
 

@@ -15,11 +15,13 @@ import torch
 from torch import nn
 
 from bundle.folder import Folder
-from bundle.manifest import Architecture, CheckpointManifest, FileRecord
+from bundle.manifest import Architecture, CheckpointManifest, FileRecord, MapParity
 from bundle.onnx_session import OnnxSession
+from bundle.preprocess import Pixels
 from export.deployable import Deployable
 from export.errors import GraphTooLarge
 from export.job import Written
+from export.map_proof import MIN_CORRELATION, TOLERANCE, compare_maps, torch_maps, unproven
 from export.proof import describe
 from export.targets import TARGETS
 from export.to_onnx import MAX_BYTES, write_onnx
@@ -42,6 +44,8 @@ class Outcome:
     agreement: float
     spread: float
     seconds: float
+    name: str
+    map: MapParity | None
 
 
 def checkpoint_of(name: str, network: nn.Module, labels: int, root: Path) -> Checkpoint:
@@ -87,10 +91,22 @@ def parity_of(name: str) -> Outcome:
         logits, spread = sharpened(checkpoint, torch.from_numpy(pixels))
         reference = torch.softmax(logits, dim=1).numpy()
         write_onnx(checkpoint, path)
-        found = OnnxSession(path, describe(TARGETS["onnx"], checkpoint.manifest, Written(path))).run(pixels)
+        written = unproven(Written(path))
+        session = OnnxSession(path, describe(TARGETS["onnx"], checkpoint.manifest, written))
+        found = session.run(pixels)
+        proof = map_proof(checkpoint, session, pixels)
     agreement = float((found.argmax(1) == reference.argmax(1)).mean())
     difference = float(np.abs(found - reference).max())
-    return Outcome(difference, agreement, spread, time.monotonic() - started)
+    return Outcome(difference, agreement, spread, time.monotonic() - started, name, proof)
+
+
+def map_proof(checkpoint: Checkpoint, session: OnnxSession, pixels: Pixels) -> MapParity | None:
+    """None where there is no map, or another than PyTorch's."""
+    if not session.explains:
+        return None
+    probabilities, maps = session.explain(pixels)
+    expected = torch_maps(checkpoint, pixels, probabilities.argmax(axis=1))
+    return compare_maps(maps, expected, TOLERANCE["fp32"], MIN_CORRELATION["fp32"])
 
 
 def check(outcome: Outcome) -> None:
@@ -98,6 +114,8 @@ def check(outcome: Outcome) -> None:
     assert outcome.spread > 0
     assert outcome.difference <= (TARGETS["onnx"].tolerance or 0)
     assert outcome.agreement == 1.0
+    # What would cost too much has none: see export/class_map.py.
+    assert (outcome.map is None) == (find(outcome.name).family in ("alexnet", "vgg"))
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -21,6 +21,7 @@ class Recorded:
     """Computes the tiny bundle's answers in numpy and remembers the batch sizes."""
 
     provider = "SimulatedExecutionProvider"
+    explains = False
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

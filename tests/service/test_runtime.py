@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from bundle.errors import ArtefactMissing
 from bundle.folder import open_bundle, record_file, write_manifest
 from service.errors import NotReady, SettingInvalid
 from service.runtime import Options, candidates, load_runtime, providers
@@ -123,6 +124,14 @@ def test_torchscript_is_not_touched_unless_it_is_switched_on(scripted: Path, mon
     engine.start(Settings(models=scripted, artefact="torchscript", torchscript="on")).join()
     with pytest.raises(NotReady, match="CONVOY_TORCHSCRIPT: needs torch"):
         engine.ready()
+
+
+def test_what_nobody_has_proven_is_not_served(tiny_bundle: Path) -> None:
+    manifest = open_bundle(tiny_bundle).manifest
+    unproven = {"parity": None, "unverified": "not proven yet", "accuracy": None, "latency": None}
+    artefact = manifest.artefacts[0].model_copy(update=unproven)
+    with pytest.raises(ArtefactMissing):
+        candidates(manifest.model_copy(update={"artefacts": (artefact,)}), "auto")
 
 
 def test_a_file_that_is_no_torchscript_is_refused_in_one_line(scripted: Path, tmp_path: Path) -> None:
