@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/.installed
 # Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
 SHARED := -n 2 --dist loadfile
 
-.PHONY: help install demo test test-all check format clean
+.PHONY: help install demo phone test test-all check format clean
 
 help:
 	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
 	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
+	@echo "make phone     build the page for phones (phone/web/dist); needs Node.js 20.19 or newer with npm"
 	@echo "make test      lint, types and every test but the slow ones"
 	@echo "make test-all  the slow tests too"
 	@echo "make check     lint and types only"
@@ -30,6 +31,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/convoy demo
 
+phone:
+	@cd phone/web && npm ci --no-fund --no-audit && npm run build
+
 test: check
 	@$(BIN)/python -m pytest $(SHARED)
 
@@ -46,4 +50,4 @@ format: install
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo phone/web/node_modules phone/web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
