@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PHONE := phone/web
 INSTALLED := $(VENV)/.installed
 # Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
 SHARED := -n 2 --dist loadfile
@@ -31,8 +32,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/convoy demo
 
-phone:
-	@cd phone/web && npm ci --no-fund --no-audit && npm run build
+# From the exact versions in package-lock.json, again when they change.
+$(PHONE)/node_modules/.package-lock.json: $(PHONE)/package-lock.json
+	@cd $(PHONE) && npm ci --no-fund --no-audit
+
+phone: $(PHONE)/node_modules/.package-lock.json
+	@cd $(PHONE) && npm run build
 
 test: check
 	@$(BIN)/python -m pytest $(SHARED)
@@ -50,4 +55,4 @@ format: install
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo phone/web/node_modules phone/web/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo $(PHONE)/node_modules $(PHONE)/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

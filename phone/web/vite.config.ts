@@ -6,6 +6,8 @@ import { defineConfig, type Plugin } from "vite";
 
 /** The runtimes take minutes to compress well and change with onnxruntime-web alone. */
 const PACKED = "node_modules/.cache/convoy";
+/** 11 is the smallest, and three minutes for the runtimes; a test needs no better than 5. */
+const QUALITY = Number(process.env.BROTLI_QUALITY ?? 11);
 const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|webmanifest)$/;
 
 function files(folder: string): string[] {
@@ -49,14 +51,14 @@ function compress(path: string): void {
 function brotli(data: Buffer): Buffer {
   const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants;
   return brotliCompressSync(data, {
-    params: { [BROTLI_PARAM_QUALITY]: 11, [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: data.length },
+    params: { [BROTLI_PARAM_QUALITY]: QUALITY, [BROTLI_PARAM_LGWIN]: 24, [BROTLI_PARAM_SIZE_HINT]: data.length },
   });
 }
 
 const gzip = (data: Buffer): Buffer => gzipSync(data, { level: 9 });
 
 function remembered(data: Buffer, suffix: string, pack: (data: Buffer) => Buffer): Buffer {
-  const at = join(PACKED, `${createHash("sha256").update(data).digest("hex")}.${suffix}`);
+  const at = join(PACKED, `${createHash("sha256").update(data).digest("hex")}.${QUALITY}.${suffix}`);
   if (existsSync(at)) return readFileSync(at);
   const packed = pack(data);
   mkdirSync(PACKED, { recursive: true });

@@ -1,7 +1,7 @@
 /** Pillow's antialiased resize in its own 8-bit fixed-point arithmetic, so that every pixel comes out the same.
  *
- * Pillow resamples in two passes, columns first, and rounds to 8 bits after each. Every pixel of the result depends
- * on its own row and column alone, so only the crop's part is computed. `bundle/preprocess.py` is what it equals.
+ * Pillow resamples in two passes and rounds to 8 bits after each. Every pixel of the result depends on its own row and
+ * column alone, so only the crop's part is computed. `bundle/preprocess.py` is what it equals.
  */
 
 export type Interpolation = "bilinear" | "bicubic";
@@ -103,20 +103,57 @@ function reach(found: Taps): [number, number] {
   return [start, end];
 }
 
-/** RGB [rows reached, columns of the crop] of the needed part of the picture. */
-function columnsPass(picture: Picture, across: Taps, rows: [number, number]): Uint8Array {
-  const columns = across.starts.length;
-  const [left, right] = reach(across);
-  const [top, bottom] = rows;
-  const result = new Uint8Array((bottom - top) * columns * 3);
+/** Whether Pillow (from 13.0 on) resamples the rows first: where the height shrinks by much more than the width. */
+function rowsFirst(picture: Picture, width: number, height: number): boolean {
+  return picture.height > height && picture.height - height > 2 * (picture.width - width);
+}
+
+/** Calls `use` with the picture's rows from `top` to `bottom`, a strip at a time: its RGBA, first row, and how many. */
+function inStrips(picture: Picture, [left, right]: [number, number], [top, bottom]: [number, number], use: (strip: Uint8ClampedArray, from: number, count: number) => void): void {
   const step = Math.max(1, Math.floor(STRIP_PIXELS / (right - left)));
   for (let from = top; from < bottom; from += step) {
     const count = Math.min(step, bottom - from);
-    const strip = picture.read(left, from, right - left, count);
-    for (let row = 0; row < count; row++) {
-      resampleRow(strip, row * (right - left), left, across, result, (from - top + row) * columns * 3);
-    }
+    use(picture.read(left, from, right - left, count), from, count);
   }
+}
+
+/** RGB [rows of the crop, columns of the crop], rows first. */
+function rowsThenColumns(picture: Picture, across: Taps, down: Taps): Uint8Array {
+  const reached = reach(across);
+  const columns = reached[1] - reached[0];
+  const rows = down.starts.length;
+  const sums = new Int32Array(rows * columns * 4).fill(HALF);
+  inStrips(picture, reached, reach(down), (strip, from, count) => {
+    for (let row = 0; row < rows; row++) {
+      const first = Math.max(down.starts[row], from);
+      const end = Math.min(down.starts[row] + down.counts[row], from + count);
+      for (let y = first; y < end; y++) {
+        const weight = down.weights[row * down.stride + y - down.starts[row]];
+        const source = (y - from) * columns * 4;
+        const target = row * columns * 4;
+        for (let index = 0; index < columns * 4; index++) sums[target + index] += strip[source + index] * weight;
+      }
+    }
+  });
+  const between = Uint8ClampedArray.from(sums, clip);
+  const result = new Uint8Array(rows * across.starts.length * 3);
+  for (let row = 0; row < rows; row++) {
+    resampleRow(between, row * columns, reached[0], across, result, row * across.starts.length * 3);
+  }
+  return result;
+}
+
+/** RGB [rows reached, columns of the crop] of the needed part of the picture. */
+function columnsPass(picture: Picture, across: Taps, rows: [number, number]): Uint8Array {
+  const columns = across.starts.length;
+  const reached = reach(across);
+  const width = reached[1] - reached[0];
+  const result = new Uint8Array((rows[1] - rows[0]) * columns * 3);
+  inStrips(picture, reached, rows, (strip, from, count) => {
+    for (let row = 0; row < count; row++) {
+      resampleRow(strip, row * width, reached[0], across, result, (from - rows[0] + row) * columns * 3);
+    }
+  });
   return result;
 }
 
@@ -176,16 +213,17 @@ export function preprocess(picture: Picture, spec: Preprocess): Uint8Array {
   const [width, height] = resizedSize(picture.width, picture.height, spec.resize);
   const left = roundHalfEven((width - crop) / 2);
   const top = roundHalfEven((height - crop) / 2);
-  let across: Taps;
-  let down: Taps;
-  if (Math.max(width, height) <= MAX_ASPECT * spec.resize) {
-    across = taps(picture.width, 0, picture.width, width, kernel, left, crop);
-    down = taps(picture.height, 0, picture.height, height, kernel, top, crop);
-  } else {
-    const [x, y] = [picture.width / width, picture.height / height];
-    const box = [left * x, top * y, (left + crop) * x, (top + crop) * y].map(Math.fround);
-    across = taps(picture.width, box[0], box[2], crop, kernel, 0, crop);
-    down = taps(picture.height, box[1], box[3], crop, kernel, 0, crop);
+  const whole = Math.max(width, height) <= MAX_ASPECT * spec.resize;
+  const [x, y] = [picture.width / width, picture.height / height];
+  const box = [left * x, top * y, (left + crop) * x, (top + crop) * y].map(Math.fround);
+  const across = whole
+    ? taps(picture.width, 0, picture.width, width, kernel, left, crop)
+    : taps(picture.width, box[0], box[2], crop, kernel, 0, crop);
+  const down = whole
+    ? taps(picture.height, 0, picture.height, height, kernel, top, crop)
+    : taps(picture.height, box[1], box[3], crop, kernel, 0, crop);
+  if (whole ? rowsFirst(picture, width, height) : rowsFirst(picture, crop, crop)) {
+    return rowsThenColumns(picture, across, down);
   }
   const rows = reach(down);
   return rowsPass(columnsPass(picture, across, rows), down, rows[0], crop * 3);
