@@ -55,4 +55,4 @@ format: install
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo $(PHONE)/node_modules $(PHONE)/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo $(PHONE)/node_modules $(PHONE)/dist $(PHONE)/.packed .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

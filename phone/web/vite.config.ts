@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 /** The runtimes take minutes to compress well and change with onnxruntime-web alone. */
-const PACKED = "node_modules/.cache/convoy";
+const PACKED = ".packed";
 /** 11 is the smallest, and three minutes for the runtimes; a test needs no better than 5. */
 const QUALITY = Number(process.env.BROTLI_QUALITY ?? 11);
 const COMPRESSED = /\.(html|js|mjs|css|wasm|svg|webmanifest)$/;
@@ -66,7 +66,16 @@ function remembered(data: Buffer, suffix: string, pack: (data: Buffer) => Buffer
   return packed;
 }
 
+/** For the progress bar: a compressed answer does not say how much it will be. */
+const runtimeBytes = (name: string): number => statSync(join("node_modules/onnxruntime-web/dist", name)).size;
+
 export default defineConfig({
+  define: {
+    __RUNTIME_BYTES__: JSON.stringify({
+      wasm: runtimeBytes("ort-wasm-simd-threaded.wasm"),
+      webgpu: runtimeBytes("ort-wasm-simd-threaded.asyncify.wasm"),
+    }),
+  },
   // The page may be hosted below any path.
   base: "./",
   // The runtime stays a file of its own: bundled, its threads would start this page's worker again.

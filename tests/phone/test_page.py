@@ -6,6 +6,7 @@ import base64
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.folder import sha256_of
 from bundle.image import decode
 from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
@@ -154,20 +156,44 @@ class Plain(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_host_that_knows_nothing_of_it_will_do(phone: Any, tiny_bundle: Path, tmp_path: Path) -> None:
-    """Python's own server sends no header of ours: from the second visit the service worker adds them."""
-    write_page(tiny_bundle, tmp_path / "page")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=str(tmp_path))) as server:
+@contextmanager
+def plainly_hosted(root: Path) -> Iterator[str]:
+    """The address of root/page at Python's own server, which sends no header of ours."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=str(root))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/page/"
+        server.shutdown()
+
+
+def test_a_host_that_knows_nothing_of_it_will_do(phone: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    """From the second visit the service worker adds the headers that threads need."""
+    write_page(tiny_bundle, tmp_path / "page")
+    with plainly_hosted(tmp_path) as url:
         page = phone.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/page/")
+        page.goto(url)
         page.wait_for_selector("#offline[data-ready]")
         assert page.evaluate("crossOriginIsolated") is False
         page.reload()
         page.wait_for_selector("#photo:not([disabled])")
         assert page.evaluate("crossOriginIsolated") is True
         assert answer(page)[0] == "red"
-        server.shutdown()
+
+
+def test_a_new_bundle_that_does_not_load_leaves_the_old_one(phone: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    write_page(tiny_bundle, tmp_path / "page")
+    with plainly_hosted(tmp_path) as url:
+        page = phone.new_page()
+        page.goto(url)
+        page.wait_for_selector("#offline[data-ready]")
+        manifest = tmp_path / "page" / "bundle" / "manifest.json"
+        digest = sha256_of(tmp_path / "page" / "bundle" / "model.onnx")
+        manifest.write_text(manifest.read_text().replace(digest, "0" * 64))
+        page.reload()
+        page.wait_for_selector("#answer .problem")
+    page.reload()  # the host is gone
+    page.wait_for_selector("#photo:not([disabled])")
+    assert answer(page)[0] == "red"
+    assert page.inner_text("#identity") == sha256_of(tiny_bundle / "manifest.json")
 
 
 def test_a_file_that_is_no_picture_is_told_in_a_sentence(phone: Any, service: Served) -> None:

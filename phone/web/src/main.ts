@@ -3,7 +3,7 @@
 import { runnable } from "./bundle";
 import { Camera } from "./camera";
 import { type Choice, choose, type Circumstances, type Wish, wishes } from "./choice";
-import { type Bundle, circumstances, openBundle, tidy } from "./device";
+import { type Bundle, circumstances, openBundle, settle } from "./device";
 import { element, made, megabytes } from "./element";
 import { best, Model } from "./model";
 import { keepThePage } from "./offline";
@@ -82,6 +82,7 @@ async function toggleCamera(): Promise<void> {
     element("hint").hidden = true;
     cameraButton.textContent = "Stop";
     cameraButton.ariaPressed = "true";
+    element("answer").ariaLive = "off"; // a screen reader would read several answers a second
   } catch (problem) {
     const refused = problem instanceof DOMException && problem.name === "NotAllowedError";
     showProblem(refused ? "The camera may not be used: allow it in the browser's settings." : "There is no camera here.");
@@ -92,6 +93,7 @@ function stopCamera(): void {
   camera.stop();
   cameraButton.textContent = "Camera";
   cameraButton.ariaPressed = null;
+  element("answer").ariaLive = "polite";
   element("hint").hidden = !preview.hidden;
 }
 
@@ -153,7 +155,7 @@ async function open(choice: Choice): Promise<void> {
     next.close();
     throw problem;
   }
-  await tidy(bundle.manifest, artefact, RUNTIME_FILES, choice.backend);
+  await settle(bundle, artefact, RUNTIME_FILES, choice.backend);
   showOffline();
 }
 

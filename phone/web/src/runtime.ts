@@ -13,8 +13,8 @@ import { load, type Progress } from "./store";
 /** Largest allowed difference of a probability from the recorded one (bundle/golden.py). */
 const GOLDEN_TOLERANCE = { fp32: 1e-3, fp16: 1e-2, int8: 0.1 };
 const MAX_THREADS = 4;
-/** Bytes of the runtimes as they arrive, for the progress bar alone. */
-const RUNTIME_BYTES = { wasm: 14_239_897, webgpu: 26_781_914 };
+/** Bytes of the runtimes' files, from the build, for the progress bar alone. */
+declare const __RUNTIME_BYTES__: Record<Backend, number>;
 
 /** The runtimes' files as this build names them. */
 export const RUNTIME_FILES: Record<Backend, { glue: string; file: string }> = {
@@ -44,7 +44,7 @@ export class Runtime {
   static async open(manifest: Manifest, artefact: Artefact, backend: Backend, progress: Progress): Promise<Runtime> {
     const ort = backend === "webgpu" ? await import("onnxruntime-web/webgpu") : await import("onnxruntime-web/wasm");
     const { glue, file } = RUNTIME_FILES[backend];
-    const total = RUNTIME_BYTES[backend] + artefact.bytes;
+    const total = __RUNTIME_BYTES__[backend] + artefact.bytes;
     const binary = await load(file, undefined, (loaded) => progress(loaded, total));
     const model = await load(bundlePath(artefact), artefact.sha256, (loaded) => progress(binary.byteLength + loaded, total));
     const threads = globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;

@@ -44,21 +44,22 @@ export async function load(path: string, sha256?: string, progress: Progress = (
   return data;
 }
 
-/** The newest text that the host has, else what was kept: for the one file whose content may change. */
+/** What the host has now, else what was kept: for the one file whose content may change. `keepNow` keeps it. */
 export async function loadNewest(path: string): Promise<ArrayBuffer> {
-  const cache = await kept()?.open(NAME);
-  const url = address(path);
   try {
-    const response = await fetch(url, { cache: "no-cache" });
+    const response = await fetch(address(path), { cache: "no-cache" });
     if (!response.ok) throw new Error(`${path}: the host answered ${response.status}.`);
-    const data = await response.arrayBuffer();
-    await keep(cache, url, data);
-    return data;
+    return await response.arrayBuffer();
   } catch (problem) {
-    const found = await cache?.match(url);
+    const found = await (await kept()?.open(NAME))?.match(address(path));
     if (!found) throw problem;
     return found.arrayBuffer();
   }
+}
+
+/** Keep a file for use offline: once what it speaks of is here too. */
+export async function keepNow(path: string, data: ArrayBuffer): Promise<void> {
+  await keep(await kept()?.open(NAME), address(path), data);
 }
 
 /** Forget what no longer belongs to the page: other bundles' files, other builds' runtimes. */
