@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PHONE := phone/web
 INSTALLED := $(VENV)/.installed
 LITERT := .venv-litert
 # Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
 SHARED := -n 2 --dist loadfile
 
-.PHONY: help install litert-env demo test test-all check format clean
+.PHONY: help install litert-env demo phone test test-all check format clean
 
 help:
 	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
 	@echo "make litert-env  $(LITERT) for LiteRT's converter, whose pins do not fit into .venv"
 	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
+	@echo "make phone     build the page for phones (phone/web/dist); needs Node.js 20.19 or newer with npm"
 	@echo "make test      lint, types and every test but the slow ones"
 	@echo "make test-all  the slow tests too"
 	@echo "make check     lint and types only"
@@ -35,6 +37,13 @@ litert-env: install
 demo: install
 	@$(BIN)/convoy demo
 
+# From the exact versions in package-lock.json, again when they change.
+$(PHONE)/node_modules/.package-lock.json: $(PHONE)/package-lock.json
+	@cd $(PHONE) && npm ci --no-fund --no-audit
+
+phone: $(PHONE)/node_modules/.package-lock.json
+	@cd $(PHONE) && npm run build
+
 test: check
 	@$(BIN)/python -m pytest $(SHARED)
 
@@ -51,4 +60,4 @@ format: install
 	@$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo $(PHONE)/node_modules $(PHONE)/dist $(PHONE)/.packed .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -38,7 +38,7 @@ _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 _CHUNK = 1 << 20
 
 M = TypeVar("M", bound=Manifest)
-Kind = Literal["checkpoint", "bundle", "look"]
+Kind = Literal["checkpoint", "bundle", "look", "phone"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from convoy.commands import (
     export,
     look,
     package,
+    phone,
     predict,
     pull,
     serve,
@@ -48,6 +49,7 @@ for command in (
     predict.predict,
     serve.serve,
     package.package,
+    phone.phone,
     demo.demo,
 ):
     app.command()(command)

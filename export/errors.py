@@ -165,3 +165,19 @@ class WorkerDied(GateFailed):
 class NothingToTime(ConvoyError):
     def __init__(self) -> None:
         super().__init__("no artefact of these bundles can be run here: export one that can, such as onnx")
+
+
+class PageNotBuilt(ConvoyError):
+    def __init__(self, built: object) -> None:
+        super().__init__(
+            f"{built}: the page is not built: run `make phone` (it needs Node.js 20.19 or newer with npm), or give "
+            "the folder of a build with --page"
+        )
+
+
+class PageTakesNoSuchBundle(ConvoyError):
+    def __init__(self, bundle: object, targets: Sequence[str]) -> None:
+        super().__init__(
+            f"{bundle}: a browser runs onnx and onnx-int8, the bundle has {', '.join(targets)}: "
+            "export it with --to onnx,onnx-int8"
+        )

@@ -24,6 +24,7 @@ from service.hugging_face import HuggingFaceRoutes
 from service.oip_routes import OipRoutes
 from service.openapi import document
 from service.page import page_routes
+from service.phone import phone_routes
 from service.problems import problem
 from service.routes import Routes
 
@@ -41,6 +42,7 @@ OPEN = {"/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 def answered(engine: Engine) -> list[Route]:
     """Every route that is Convoy's own, with the document that describes them."""
     routes = [*Routes(engine).table(), *OipRoutes(engine).table(), *HuggingFaceRoutes(engine).table(), *page_routes()]
+    routes += phone_routes(engine)
 
     async def docs(_: Request) -> Response:
         """GET /docs.json: this document."""

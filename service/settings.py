@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ class Settings(Record):
     drift_window: pictures that drift is measured over. shadow: another target, or another bundle's folder, that sees
     `shadow_share` of the traffic in the background. access_log: one JSON line per request. api_keys_file: keys, one a
     line, of which every request but those for health must bring one. cors_origins: where pages of others may come from.
+    phone: a folder that `convoy phone` wrote, to be served at /phone/.
     """
 
     models: Path
@@ -88,6 +90,7 @@ class Settings(Record):
     access_log: Literal["on", "off"] = "on"
     api_keys_file: Path | None = None
     cors_origins: tuple[str, ...] = ()
+    phone: Path | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -100,6 +103,8 @@ class Settings(Record):
             raise ValueError(
                 f"upload_memory: {self.upload_memory} is less than max_request_bytes, {self.max_request_bytes}"
             )
+        if self.phone and not _is_phone_folder(self.phone):
+            raise ValueError(f"phone: {self.phone} is not a folder that `convoy phone` wrote")
         return self
 
     @property
@@ -112,6 +117,14 @@ class Settings(Record):
         """What the runtimes are told."""
         largest = self.batching if isinstance(self.batching, int) else 1
         return Options(self.provider, self.torchscript == "on", max(LARGEST_MEASURED, largest), self.cache)
+
+
+def _is_phone_folder(folder: Path) -> bool:
+    try:
+        document = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("kind") == "phone"
 
 
 def default_cache(environment: Mapping[str, str] = os.environ) -> Path | None:

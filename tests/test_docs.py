@@ -5,6 +5,7 @@ Those of docs/zoo.md run in tests/convoy/test_zoo_commands.py.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ import pytest
 import torch
 from torchvision import models as torchvision_models
 
+from export.phone_page import BUILT
 from models.registry import build
 from tests.models.test_archives import pack
 from tests.models.test_idx import write_pair
@@ -165,6 +167,31 @@ def test_the_load_test_page_works_as_written(readme: int, reader: Path, environm
 
 def test_the_operators_page_works_as_written(readme: int, reader: Path, environment: dict[str, str]) -> None:
     assert walk("docs/operate.md", reader, environment) == 3
+
+
+@pytest.mark.skipif(not (BUILT / "index.html").is_file(), reason="phone/web/dist is not built: make phone")
+def test_the_phones_page_works_as_written(readme: int, reader: Path, environment: dict[str, str]) -> None:
+    assert walk("docs/phone.md", reader, environment) == 2
+    assert (reader / "pages" / "photos" / "index.html").is_file()
+
+
+def test_the_phones_figures_are_the_measured_ones() -> None:
+    """Sizes and agreement of docs/phone.md against what scripts/measure_phone.py wrote."""
+    text = (ROOT / "docs/phone.md").read_text()
+    measured = json.loads((ROOT / "docs/measured/phone.json").read_text())
+    rows = dict(re.findall(r"^\| ([a-z][^|]+) \| ([0-9,]+ \| [0-9,]+) \|$", text, re.MULTILINE))
+    sizes = {part["name"]: f"{part['bytes']:,} | {part['transferred']:,}" for part in measured["sizes"]}
+    assert len(rows) == 10
+    assert rows == {name: sizes[name] for name in rows}
+    fp32, int8 = (measured["agreement"][name] for name in ("fp32", "int8"))
+    assert min(fp32["equal_pixels"], int8["equal_pixels"]) == fp32["pictures"]
+    said = (
+        f"all pixels of {fp32['equal_pixels']} pictures equal; same first class for {fp32['same_top1']} of "
+        f"{fp32['pictures']} with fp32 and for {int8['same_top1']} of {int8['pictures']} with int8"
+    )
+    assert said in text
+    differing = {case["picture"] for case in measured["conformance_int8"] if case["problem"] or case["pixels_max"]}
+    assert differing == {"exif-6.webp", "over-16-megapixels.jpg", "plain.tif"}
 
 
 def test_every_make_target_in_the_docs_exists() -> None:

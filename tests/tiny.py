@@ -93,12 +93,12 @@ def tiny_graph(*, explains: bool = False) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def write_tiny_bundle(target: Path, *, version: str = "1", explains: bool = False) -> Path:
+def write_tiny_bundle(target: Path, *, version: str = "1", explains: bool = False, spec: Preprocess = SPEC) -> Path:
     """Write the bundle and return its path."""
     with write_folder(target, "bundle") as root:
         onnx.save(tiny_graph(explains=explains), root / "model.onnx")
         (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
-        manifest = tiny_manifest(root, target.name, version)
+        manifest = tiny_manifest(root, target.name, version, spec)
         write_manifest(root, explained(manifest) if explains else manifest)
     return target
 
@@ -112,14 +112,14 @@ def explained(manifest: BundleManifest) -> BundleManifest:
     return manifest.model_copy(update={"artefacts": (explained,)})
 
 
-def tiny_manifest(root: Path, name: str, version: str = "1") -> BundleManifest:
+def tiny_manifest(root: Path, name: str, version: str = "1", spec: Preprocess = SPEC) -> BundleManifest:
     """The manifest of the files in `root`, after its golden files have been written there."""
     return BundleManifest(
         name=name,
         version=version,
         architecture=Architecture(name="mean-colour"),
         labels=LABELS,
-        preprocess=SPEC,
+        preprocess=spec,
         metrics=Metrics(
             dataset_fingerprint="0" * 64,
             split="validation",
@@ -146,14 +146,14 @@ def tiny_manifest(root: Path, name: str, version: str = "1") -> BundleManifest:
                 parity=Parity(n=3, max_abs_difference=0.0, tolerance=1e-4, top1_agreement=1.0, min_top1_agreement=0.99),
             ),
         ),
-        golden=tuple(_golden(root, number, label) for number, label in enumerate(LABELS)),
+        golden=tuple(_golden(root, number, label, spec) for number, label in enumerate(LABELS)),
         documents=(record_file(root, "labels.txt"),),
     )
 
 
-def _golden(root: Path, number: int, label: str) -> Golden:
+def _golden(root: Path, number: int, label: str, spec: Preprocess) -> Golden:
     data = encode(plain(label, seed=number))
-    pixels = preprocess(decode(data), SPEC)
+    pixels = preprocess(decode(data), spec)
     image, tensor, probabilities = (f"golden/{number}.{kind}" for kind in ("png", "tensor.npy", "probabilities.npy"))
     write_array(root / tensor, pixels)
     write_array(root / probabilities, probabilities_of(pixels))
