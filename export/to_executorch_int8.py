@@ -55,7 +55,10 @@ def _maker(
 
 
 def count_operators(graphs: list[Any]) -> Operators:
-    """The program's graph and its delegates': an operator whose input was dequantized computes in integers."""
+    """The program's graph and its delegates': on integers is what stands between dequantizing and quantizing.
+
+    What takes integers and gives floats, as a last division and softmax do, computes in float.
+    """
     counts = [[_kind(node) for node in graph.nodes if node.op == "call_function"] for graph in graphs]
     integers = sum(kinds.count("integer") for kinds in counts)
     floats = sum(kinds.count("float") for kinds in counts)
@@ -71,8 +74,19 @@ def _kind(node: Any) -> str:
     name = str(node.target)
     if any(word in name for word in _MOVING):
         return "moving"
-    sources = [str(source.target) for source in node.all_input_nodes]
-    if any("dequantize" in source for source in sources):
-        return "integer"
     # A clamp behind its layer is part of it.
-    return "moving" if any(word in name for word in _CLAMPS) else "float"
+    if any(word in name for word in _CLAMPS):
+        return "moving"
+    # A layer's bias, the third input, is added to its sums as it is.
+    inputs = all("dequantize" in str(source.target) for source in node.all_input_nodes[:2])
+    return "integer" if inputs and _is_quantized(node) else "float"
+
+
+def _is_quantized(node: Any) -> bool:
+    """Whether all that read the answer, behind a clamp, quantize it."""
+    return bool(node.users) and all(
+        _is_quantized(reader)
+        if any(word in str(reader.target) for word in _CLAMPS)
+        else "quantize" in str(reader.target) and "dequantize" not in str(reader.target)
+        for reader in node.users
+    )

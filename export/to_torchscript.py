@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -32,7 +33,10 @@ def script(module: nn.Module, target: str, manifest: Manifest, path: Path) -> Wr
         warnings.simplefilter("ignore")  # torch announces that TorchScript is deprecated
         traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
         frozen = torch.jit.freeze(traced)
-        torch.jit.save(frozen, str(path), _extra_files={EXTRA: metadata(manifest)})
+        content = io.BytesIO()
+        torch.jit.save(frozen, content, _extra_files={EXTRA: metadata(manifest)})
+    # Python writes it: where the disk is full, torch's own writer ends the process.
+    path.write_bytes(content.getbuffer())
     return Written(path)
 
 

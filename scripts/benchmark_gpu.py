@@ -11,6 +11,7 @@ arithmetic, a copy within the card for memory.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -52,7 +53,8 @@ def checkpoint_of(name: str) -> Checkpoint:
 
 def contenders(checkpoint: Checkpoint, batch: int, folder: Path) -> dict[str, Run]:
     """By name: a batch of uint8 [N, H, W, 3] on the card → float [N, K] on the card."""
-    module = Deployable(checkpoint.network, checkpoint.manifest).eval().cuda()
+    # Moving a module to the card moves its network: the checkpoint's own stays, for the ONNX files are written from it.
+    module = Deployable(copy.deepcopy(checkpoint.network), checkpoint.manifest).eval().cuda()
     half = HalfDeployable(checkpoint.network, checkpoint.manifest).eval().cuda()
     pixels = example(checkpoint, batch)
     script32 = _script(module, pixels)
@@ -78,6 +80,7 @@ def _graphed(run: Run, pixels: Tensor) -> Run:
     """The kernels recorded once for this batch and replayed without the host."""
     static = pixels.clone()
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream), torch.inference_mode():
         for _ in range(5):
             run(static)
@@ -196,14 +199,15 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("no CUDA card here: nothing was measured", file=sys.stderr)
         sys.exit(2)
-    lines = []
+    lines: list[dict[str, Any]] = []
+    record = {"card": torch.cuda.get_device_name(), "torch": torch.__version__, "limits": limits(), "lines": lines}
     for name in chosen.networks:
         with tempfile.TemporaryDirectory() as folder:
             for batch in chosen.batches:
                 lines += measure(name, batch, Path(folder))
+                # After every batch: a larger one may not fit into the card, and the rest was measured all the same.
+                chosen.out.write_text(json.dumps(record, indent=2) + "\n")
                 print(*(f"{key}={value}" for line in lines[-1:] for key, value in line.items()), flush=True)
-    record = {"card": torch.cuda.get_device_name(), "torch": torch.__version__, "limits": limits(), "lines": lines}
-    chosen.out.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from bundle.folder import open_bundle
-from bundle.manifest import Artefact, BundleManifest
+from bundle.manifest import Artefact, BundleManifest, Quantization
+from export.errors import without_folders
 
 HEAD = (
     "| network | target | top-1 (PyTorch) | agreement | MB | ms, 1 thread | int8 against fp32 | how |",
@@ -31,16 +32,23 @@ def row(manifest: BundleManifest, artefact: Artefact) -> str:
         f"{artefact.bytes / 1e6:.1f}",
         f"{artefact.latency.p50_ms:.1f}" if artefact.latency else "-",
         f"{int8.speed_up:.2f}x as fast, {int8.size_ratio:.2f} of the size" if int8 else "",
-        f"rung {len(int8.rungs)}: {int8.method}" if int8 else "",
+        _how(int8) if int8 else "",
     )
     return f"| {' | '.join(cells)} |"
 
 
+def _how(int8: Quantization) -> str:
+    """What passed, and the training behind it."""
+    tuned = int8.fine_tuning
+    steps = f" ({tuned.steps} steps over {tuned.pictures.n} pictures)" if tuned else ""
+    return f"rung {len(int8.rungs)}: {int8.method}{steps}"
+
+
 def refused(manifest: BundleManifest) -> list[str]:
-    """What was not published, with the best rung's accuracy."""
+    """What was not published, with every rung's figure."""
     lines = []
     for refusal in manifest.refused:
-        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in refusal.rungs) or refusal.reason
+        tried = "; ".join(f"{rung.name}: {without_folders(rung.reason)}" for rung in refusal.rungs) or refusal.reason
         lines.append(f"| {manifest.architecture.name} | `{refusal.target}` | refused | | | | | {tried} |")
     return lines
 

@@ -64,6 +64,40 @@ def test_a_broken_file_is_no_program(pte: Path, tmp_path: Path) -> None:
         open_artefact(tmp_path, artefact)
 
 
+def quantize(values: Tensor) -> Tensor:
+    return values
+
+
+def dequantize(values: Tensor) -> Tensor:
+    return values
+
+
+def test_what_gives_floats_is_no_integer_operator() -> None:
+    from export.to_executorch_int8 import count_operators
+
+    graph = torch.fx.Graph()
+    pixels, weights, bias = (graph.placeholder(name) for name in ("pixels", "weights", "bias"))
+
+    def call(function: object, *arguments: object) -> torch.fx.Node:
+        return graph.call_function(function, arguments)  # type: ignore[arg-type]
+
+    scaled = call(torch.div, pixels, 255)  # float: the picture is quantized behind it
+    start = call(dequantize, call(quantize, scaled))
+    layer = call(torch.conv2d, start, call(dequantize, weights), bias)  # integer, its bias and ReLU included
+    clamped = call(dequantize, call(quantize, call(torch.relu, layer)))
+    call(quantize, call(torch.add, clamped, start))  # integer
+    call(quantize, call(torch.add, clamped, scaled))  # float: one side never was an integer
+    graph.output(call(torch.softmax, call(torch.div, clamped, 1.5), 1))  # float, both
+    operators = count_operators([graph])
+    assert (operators.integers, operators.floats) == (2, 4)
+
+
+def test_a_real_files_last_division_is_float(pte: Path) -> None:
+    quantization = open_bundle(pte).manifest.artefact("executorch-int8").quantization
+    assert quantization is not None
+    assert quantization.float_operators >= 4  # to float, mean, std, temperature, softmax, but for what was folded
+
+
 class Clamped(nn.Module):
     """A layer whose answers reach far beyond what its ReLU6 lets through."""
 
