@@ -45,6 +45,11 @@ class EnvironmentMissing(ConvoyError):
         super().__init__(f"target {target} needs an environment of its own, {found}: make litert-env")
 
 
+class CompilerMissing(ConvoyError):
+    def __init__(self, target: str) -> None:
+        super().__init__(f"target {target} needs a C++ compiler: install g++, or name another with CXX")
+
+
 class GateFailed(ConvoyError):
     """The input was fine, the result is not good enough: the exit code tells it from a mistake of the user's.
 

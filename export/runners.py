@@ -64,6 +64,25 @@ def run_torchscript(path: Path, _: Artefact, threads: int) -> Run:
     return run
 
 
+def run_pt2(path: Path, _: Artefact, threads: int) -> Run:
+    """AOTInductor's package in torch. It is a library that runs: only for files whose checksum has passed."""
+    import torch
+
+    try:
+        with quiet():
+            module = torch._inductor.aoti_load_package(str(path))
+    except RuntimeError as error:
+        raise ArtefactInvalid(path, " ".join(str(error).split())[:200]) from error
+
+    @torch.inference_mode()
+    def run(batch: Pixels) -> Probabilities:
+        torch.set_num_threads(threads)
+        answers: Probabilities = module(torch.from_numpy(np.ascontiguousarray(batch))).numpy()
+        return answers
+
+    return run
+
+
 def run_executorch(path: Path, artefact: Artefact, _: int) -> Run:
     """A .pte in ExecuTorch's own runtime, picture after picture; the threads are the process's, see `prepare`."""
     import torch
@@ -110,7 +129,7 @@ def run_litert(path: Path, artefact: Artefact, threads: int) -> Run:
 _WAITING: list[LiteRtProcess] = []
 """A process that has read its library and waits for a file: what `prepare` leaves for `run_litert`."""
 
-_LIBRARIES = {"onnx": "onnxruntime", "torchscript": "torch", "executorch": "executorch.runtime"}
+_LIBRARIES = {"onnx": "onnxruntime", "torchscript": "torch", "pt2": "torch", "executorch": "executorch.runtime"}
 
 
 def prepare(artefact: Artefact, threads: int) -> None:
@@ -156,6 +175,7 @@ def silent_stderr() -> Iterator[None]:
 RUNNERS: dict[str, Runner] = {
     "onnx": run_onnx,
     "torchscript": run_torchscript,
+    "pt2": run_pt2,
     "executorch": run_executorch,
     "litert": run_litert,
 }

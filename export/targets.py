@@ -140,6 +140,7 @@ _ONNX = {
     "tools": ("torch", "onnx", "onnxscript", "onnxruntime"),
 }
 _TORCHSCRIPT = {"runner": "torchscript", "extra": "train", "modules": ("torch",), "tools": ("torch",)}
+_PT2 = {**_TORCHSCRIPT, "runner": "pt2"}
 _EXECUTORCH = {
     "runner": "executorch",
     "extra": "executorch",
@@ -173,6 +174,7 @@ _add(_ONNX, _FP16, "onnx-fp16", "-fp16.onnx", "gpu")
 _add(_ONNX, _INT8, "onnx-int8", "-int8.onnx", "server")
 _add(_TORCHSCRIPT, _FP32, "torchscript", ".ts", "server", "gpu")
 _add(_TORCHSCRIPT, _FP16, "torchscript-fp16", "-fp16.ts", "gpu")
+_add(_PT2, _FP32, "pt2", ".pt2")
 _add(_ONNX, _FP32, "ort", ".ort", "phone")
 _add(_ONNX, _INT8, "ort-int8", "-int8.ort", "phone")
 _add(_EXECUTORCH, _FP32, "executorch", ".pte", "phone")
