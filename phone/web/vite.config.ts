@@ -58,6 +58,7 @@ function brotli(data: Buffer): Buffer {
 const gzip = (data: Buffer): Buffer => gzipSync(data, { level: 9 });
 
 function remembered(data: Buffer, suffix: string, pack: (data: Buffer) => Buffer): Buffer {
+  if (data.length < 1e6) return pack(data);
   const at = join(PACKED, `${createHash("sha256").update(data).digest("hex")}.${QUALITY}.${suffix}`);
   if (existsSync(at)) return readFileSync(at);
   const packed = pack(data);

@@ -14,10 +14,11 @@ from threading import Thread
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
-from bundle.folder import sha256_of
+from bundle.folder import record_file, sha256_of, write_manifest
 from bundle.image import decode
 from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
@@ -25,7 +26,7 @@ from export.phone_page import BUILT, write_page
 from service.settings import Settings
 from tests.pictures import COLOURS, encode, noise, plain
 from tests.service.conftest import Served, new_engine, served
-from tests.tiny import CROP, write_tiny_bundle
+from tests.tiny import CROP, tiny_graph, tiny_manifest, write_tiny_bundle
 
 CHROMIUM = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SHOTS = os.environ.get("CONVOY_SCREENSHOTS")
@@ -71,6 +72,21 @@ def cubic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("cubic")
     spec = Preprocess(resize=11, crop=CROP, interpolation="bicubic", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     yield from page_of(write_tiny_bundle(root / "bundle", spec=spec), root)
+
+
+@pytest.fixture(scope="module")
+def two_files(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A bundle with an int8 file beside the fp32 one; what is in it does not matter to the choice."""
+    root = tmp_path_factory.mktemp("two")
+    bundle = Path(shutil.copytree(tiny_bundle, root / "two"))
+    graph = tiny_graph()
+    graph.doc_string = "another file"
+    onnx.save(graph, bundle / "model-int8.onnx")
+    manifest = tiny_manifest(bundle, "two")
+    record = record_file(bundle, "model-int8.onnx").model_dump()
+    int8 = manifest.artefacts[0].model_copy(update={**record, "target": "onnx-int8", "precision": "int8"})
+    write_manifest(bundle, manifest.model_copy(update={"artefacts": (*manifest.artefacts, int8)}))
+    yield from page_of(bundle, root)
 
 
 @pytest.fixture
@@ -209,6 +225,47 @@ def test_a_changed_model_is_not_run(phone: Any, service: Served) -> None:
     page.wait_for_selector("#answer .problem")
     assert "is not the file that the manifest names" in page.inner_text("#answer")
     assert page.is_disabled("#photo")
+
+
+FAST = "{ effectiveType: '4g', downlink: 20 }"
+
+
+@pytest.mark.parametrize(
+    ("connection", "precision", "why"),
+    [
+        ("undefined", "int8", "not known to be fast"),
+        ("{ effectiveType: '3g', downlink: 20 }", "int8", "not known to be fast"),
+        ("{ effectiveType: '4g', downlink: 20, saveData: true }", "int8", "not known to be fast"),
+        (FAST, "fp32", "this connection is fast"),
+    ],
+)
+def test_the_file_is_chosen_by_the_stated_rule(
+    phone: Any, two_files: Served, connection: str, precision: str, why: str
+) -> None:
+    phone.add_init_script(f"Object.defineProperty(navigator, 'connection', {{ value: {connection} }})")
+    page = opened(phone, two_files)
+    assert page.inner_text("#why").startswith(f"Why this file: {precision}, because ")
+    assert why in page.inner_text("#why")
+    assert page.inner_text("#size").endswith(f"({precision})")
+
+
+def test_the_users_choice_is_kept_and_only_its_file_stays(phone: Any, two_files: Served) -> None:
+    page = opened(phone, two_files)
+    assert "int8" in page.inner_text("#why")
+    page.select_option("#wish", "fp32")
+    page.wait_for_selector("body[data-precision=fp32] #photo:not([disabled])")
+    assert answer(page)[0] == "red"
+    page.select_option("#wish", "auto")  # before a reload too it is known what is kept
+    page.wait_for_selector("body[data-precision=fp32] #photo:not([disabled])")
+    page.select_option("#wish", "fp32")
+    page.reload()
+    page.wait_for_selector("#photo:not([disabled])")
+    assert page.inner_text("#why") == "Why this file: fp32, because you chose it."
+    kept = page.evaluate("caches.open('convoy-files').then((c) => c.keys()).then((k) => k.map((r) => r.url))")
+    assert len([url for url in kept if ".onnx" in url]) == 1
+    page.select_option("#wish", "auto")
+    page.wait_for_selector("#photo:not([disabled])")
+    assert "on this device already" in page.inner_text("#why")
 
 
 def test_the_camera_is_answered_live(phone: Any, service: Served) -> None:

@@ -128,6 +128,8 @@ function describe(choice: Choice, loaded: Loaded): void {
 /** Load what the wish and the circumstances ask for; a GPU that answers otherwise is left for WebAssembly. */
 async function loadModel(): Promise<void> {
   setBusy(true);
+  found = await circumstances(runnable(bundle.manifest));
+  fillWishes();
   const choice = choose(wish(), found);
   try {
     await open(choice);
@@ -201,8 +203,6 @@ async function start(): Promise<void> {
   element("name").textContent = `${name} ${version}`;
   document.title = `${name} · Convoy`;
   element("identity").textContent = bundle.id ?? "not computed without HTTPS";
-  found = await circumstances(runnable(bundle.manifest));
-  fillWishes();
   await loadModel();
 }
 
