@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -88,8 +88,7 @@ class Engine:
         self.metrics.ready.set(0)
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
-        for model in catalogue.all if catalogue else ():
-            model.close()
+        _close(catalogue.all if catalogue else ())
         if self.tracer is not None:
             self.tracer.close()
 
@@ -226,19 +225,23 @@ class Engine:
 
     def _load(self, settings: Settings | None) -> None:
         started = time.perf_counter()
+        models: list[ServedModel] = []
         try:
             self._settings = settings or read_settings()
             # First of all: until then, and for ever without them, only health is answered.
             self.keys = Keys(self._settings.api_keys_file) if self._settings.api_keys_file else None
             addresses = find_bundles(self._settings.models)
             self.tracer = tracer()
-            models = [ServedModel(address, self._settings, self.metrics, self._done) for address in addresses]
+            for address in addresses:  # one by one: those before a broken one are to be closed
+                models.append(ServedModel(address, self._settings, self.metrics, self._done))  # noqa: PERF401
             if self._settings.shadow:
                 cast_shadows(models, self._settings)
         except ConvoyError as error:
+            _close(models)
             self._fail(str(error))
             logger.error("not ready: %s", error)
         except Exception:
+            _close(models)
             # Never half ready and never silent: whatever it was, /readyz says that it failed.
             self._fail("the bundles could not be loaded: see the log")
             logger.exception("not ready")
@@ -249,16 +252,18 @@ class Engine:
         """Ready, unless it was stopped in the meantime."""
         with self._lock:
             if self._stopped:
+                _close(models)
                 return
+            for model in models:
+                if model.shadow is not None:
+                    model.shadow.start(self.metrics)
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
             self.admission.paces = [model.pace for model in models]
             self._pool = ThreadPoolExecutor(settings.threads, "convoy", lower, (PICTURES,))
             self._catalogue = Catalogue(models)
+            self.metrics.ready.set(1)
         for model in models:
             self._announce(model)
-            if model.shadow is not None:
-                model.shadow.start(self.metrics)
-        self.metrics.ready.set(1)
         logger.info("ready: %d bundle(s) in %.2f s", len(models), seconds)
 
     def _announce(self, model: ServedModel) -> None:
@@ -288,3 +293,8 @@ async def _settled(job: Job) -> object:
         return await job.answer()
     except Exception as error:
         return error
+
+
+def _close(models: Iterable[ServedModel]) -> None:
+    for model in models:
+        model.close()

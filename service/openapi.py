@@ -13,7 +13,7 @@ from service.oip import InferRequest
 from service.patience import HEADER
 from service.problems import STATUS
 from service.routes import DEFAULT_TOP_K, MAX_TOP_K
-from service.schemas import Answer, BatchAnswer, LabelScore, ModelDescription, ModelList, Problem, Status
+from service.schemas import Answer, BatchAnswer, LabelScore, ModelDescription, ModelList, Problem
 
 Json = dict[str, Any]
 
@@ -26,7 +26,6 @@ _MODELS: list[type[BaseModel]] = [
     ModelDescription,
     ModelList,
     Problem,
-    Status,
 ]
 _BYTES = {"type": "string", "format": "binary"}
 _TOP_K = {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": DEFAULT_TOP_K}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -108,14 +108,6 @@ class ModelDescription(ModelSummary):
     artefact: dict[str, Any]
     batching: dict[str, Any]
     provenance: dict[str, Any]
-
-
-class Status(BaseModel):
-    """Health."""
-
-    model_config = ConfigDict(extra="allow")
-
-    status: Literal["live", "ready"]
 
 
 class LabelScore(BaseModel):

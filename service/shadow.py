@@ -70,7 +70,9 @@ class Shadow:
             self._count("dropped")
 
     def close(self) -> None:
-        """End the thread; what waits is not answered any more."""
+        """End the thread, where it was started; what waits is not answered any more."""
+        if self._thread.ident is None:
+            return
         with suppress(queue.Empty):
             while True:
                 self._waiting.get_nowait()

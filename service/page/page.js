@@ -5,6 +5,7 @@ const element = (name, text, attributes = {}) =>
   Object.assign(document.createElement(name), { textContent: text, ...attributes });
 
 let asked = 0; // only the latest question's answer is shown
+let latest = null; // its picture, the address that answered, and whether that can explain
 
 const chosen = () => {
   const [name, version] = byId("model").value.split("\n");
@@ -20,9 +21,12 @@ async function ask(picture) {
   preview.hidden = false;
   byId("hint").textContent = "Another one: drop it, paste it, or";
   byId("answer").replaceChildren(element("p", "Asking…", { className: "quiet" }));
+  latest = { picture, url: chosen(), explains: byId("model").selectedOptions[0]?.dataset.explains === "true" };
+  forget();
   try {
     const started = performance.now();
-    const response = await fetch(chosen(), { method: "POST", body: picture });
+    const wanted = latest.explains && byId("explain").checked;
+    const response = await fetch(wanted ? `${latest.url}?explain=true` : latest.url, { method: "POST", body: picture });
     const body = await response.json();
     if (turn === asked) show(response, body, performance.now() - started);
   } catch (error) {
@@ -41,7 +45,43 @@ function show(response, body, milliseconds) {
     return pair;
   }));
   byId("stages").hidden = false;
+  byId("why").hidden = !latest.explains;
+  if (body.explanation) lay(body.explanation);
   byId("identity").textContent = `${body.model}, version ${body.version}, bundle ${body.bundle}`;
+}
+
+function lay({ label, crop, png }) {
+  const heat = byId("heat");
+  heat.src = `data:image/png;base64,${png}`;
+  heat.alt = `Heat map of ${label} over your picture`;
+  for (const [side, share] of Object.entries(crop)) heat.style[side] = `${100 * share}%`;
+  heat.hidden = !byId("explain").checked || byId("preview").hidden;
+  byId("seen").textContent = `Brightest where it saw ${label}. It sees what is inside the dashed square.`;
+}
+
+function forget() {
+  byId("heat").hidden = true;
+  byId("heat").removeAttribute("src");
+  byId("seen").textContent = "";
+  byId("why").hidden = true;
+}
+
+async function explain() {
+  const turn = asked;
+  byId("seen").hidden = !byId("explain").checked;
+  if (byId("heat").hasAttribute("src") || !byId("explain").checked) {
+    byId("heat").hidden = !byId("explain").checked || byId("preview").hidden;
+    return;
+  }
+  try {
+    const response = await fetch(`${latest.url}?explain=true`, { method: "POST", body: latest.picture });
+    const body = await response.json();
+    if (turn !== asked) return;
+    if (response.ok) lay(body.explanation);
+    else byId("seen").textContent = body.detail || response.statusText;
+  } catch (error) {
+    if (turn === asked) byId("seen").textContent = `The service did not answer: ${error.message}`;
+  }
 }
 
 function bar({ label, probability }) {
@@ -59,13 +99,18 @@ function complain(text) {
   byId("identity").textContent = "";
 }
 
+function option({ name, version, explains }) {
+  const found = element("option", `${name} ${version}`, { value: `${name}\n${version}` });
+  found.dataset.explains = explains;
+  return found;
+}
+
 async function listModels() {
   try {
     const response = await fetch("models");
     const body = await response.json();
     if (!response.ok) return complain(body.detail);
-    byId("model").replaceChildren(...body.models.reverse().map((model) =>
-      element("option", `${model.name} ${model.version}`, { value: `${model.name}\n${model.version}` })));
+    byId("model").replaceChildren(...body.models.reverse().map(option));
     byId("model").disabled = false;
     snippet();
   } catch (error) {
@@ -125,7 +170,9 @@ byId("copy").addEventListener("click", async () => {
   setTimeout(() => { byId("copy").textContent = "Copy"; }, 1500);
 });
 
-byId("preview").addEventListener("error", () => { byId("preview").hidden = true; }); // no picture, or none that it shows
+// No picture, or none that the browser shows.
+byId("preview").addEventListener("error", () => { byId("preview").hidden = byId("heat").hidden = true; });
+byId("explain").addEventListener("change", explain);
 byId("model").addEventListener("change", snippet);
 byId("choose").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", ({ target }) => {

@@ -70,7 +70,7 @@ class NoTemperature(export.deployable.Deployable):
 def test_a_forgotten_temperature_is_caught_and_nothing_is_published(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export.to_onnx, "Deployable", NoTemperature)
+    monkeypatch.setattr(export.to_onnx, "deployable", lambda one: NoTemperature(one.network, one.manifest))
     with pytest.raises(ParityFailed, match="a probability differs by") as caught:
         write_bundle(run, ["onnx"], tmp_path / "bundle")
     assert caught.value.exit_code == 1
@@ -90,7 +90,7 @@ def test_another_interpolation_at_serving_time_is_caught(bundle: Path, monkeypat
 def test_a_failed_gate_keeps_the_old_bundle(run: Path, bundle: Path, tmp_path: Path, monkeypatch) -> None:
     old = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     before = open_bundle(old).id
-    monkeypatch.setattr(export.to_onnx, "Deployable", SwappedChannels)
+    monkeypatch.setattr(export.to_onnx, "deployable", lambda one: SwappedChannels(one.network, one.manifest))
     with pytest.raises(ParityFailed):
         write_bundle(run, ["onnx"], old, overwrite=True)
     assert open_bundle(old).id == before

@@ -14,6 +14,7 @@ import pytest
 from service.page import FOLDER
 from tests.pictures import encode, plain
 from tests.service.conftest import Served, plainly_served
+from tests.tiny import write_tiny_bundle
 
 CHROMIUM = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 SHOTS = os.environ.get("CONVOY_SCREENSHOTS")
@@ -163,6 +164,78 @@ def test_the_text_has_enough_contrast(page) -> None:
     }"""
     for selector in (".quiet", "h1", "a", "[aria-selected=true]", "#copy", "pre"):
         assert page.evaluate(ratio, selector) >= 4.5, selector
+
+
+@pytest.fixture(scope="module")
+def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with plainly_served(write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", explains=True)) as running:
+        yield running
+
+
+@pytest.fixture(params=["light", "dark"])
+def explained(browser, explaining: Served, request: pytest.FixtureRequest):
+    context = browser.new_context(color_scheme=request.param, viewport={"width": 1100, "height": 900})
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.goto(explaining.url)
+    opened.wait_for_selector("#model option", state="attached")
+    opened.scheme = request.param
+    yield opened
+    context.close()
+    assert not problems
+
+
+@needs_browser
+def test_the_keyboard_asks_where_it_looked_and_the_heat_lies_over_the_crop(explained) -> None:
+    page = explained
+    assert not page.is_visible("#explain")
+    page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": RED})
+    assert first_label(page) == "red"
+    assert not page.is_visible("#heat")
+    page.focus("#explain")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#heat", state="visible")
+    assert page.get_attribute("#heat", "alt") == "Heat map of red over your picture"
+    assert "Brightest where it saw red" in page.inner_text("#seen")
+    picture, heat = page.locator("#preview").bounding_box(), page.locator("#heat").bounding_box()
+    # 320 x 240 becomes 13 x 10, of which the network sees 8 x 8 from (2, 1).
+    found = [
+        (heat["x"] - picture["x"]) / picture["width"],
+        (heat["y"] - picture["y"]) / picture["height"],
+        heat["width"] / picture["width"],
+        heat["height"] / picture["height"],
+    ]
+    assert found == pytest.approx([2 / 13, 1 / 10, 8 / 13, 8 / 10], abs=0.01)
+    shot(page, "explained")
+    page.keyboard.press("Space")
+    assert not page.is_visible("#heat")
+    assert not page.is_visible("#seen")
+    page.keyboard.press("Space")
+    assert page.is_visible("#heat")
+
+
+@needs_browser
+def test_a_next_picture_is_explained_in_one_request(explained) -> None:
+    page = explained
+    page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": RED})
+    first_label(page)
+    page.check("#explain")
+    page.wait_for_selector("#heat", state="visible")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    blue = encode(plain("blue", 100, 100))
+    page.set_input_files("#file", {"name": "blue.png", "mimeType": "image/png", "buffer": blue})
+    page.wait_for_selector("#heat[alt='Heat map of blue over your picture']", state="visible")
+    assert [url.rpartition("?")[2] for url in asked] == ["explain=true"]
+
+
+@needs_browser
+def test_a_model_that_cannot_explain_offers_no_heat(page) -> None:
+    page.set_input_files("#file", {"name": "red.png", "mimeType": "image/png", "buffer": RED})
+    first_label(page)
+    assert not page.is_visible("#explain")
 
 
 @needs_browser
