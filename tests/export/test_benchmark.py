@@ -6,8 +6,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import yaml
+from onnx import TensorProto, helper
 
 import export.bundle_writer
 from bundle.errors import TargetExists
@@ -197,6 +199,8 @@ def test_a_module_of_the_users_is_not_taken_for_ours(
     bundle = open_bundle(timed)
     picture = bundle.path(bundle.manifest.golden[0].tensor)
     monkeypatch.chdir(tmp_path)
+    # One with "." in it would ask for the user's own.
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     with Contender(bundle.root, bundle.manifest.artefact("onnx"), picture, 1) as contender:
         assert contender.load_s > 0
     convert(timed / "model.onnx", tmp_path / "model.ort")
@@ -204,8 +208,10 @@ def test_a_module_of_the_users_is_not_taken_for_ours(
 
 
 def test_the_converters_reason_is_told(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"nothing")
-    with pytest.raises(ConverterFailed, match=r"ort: the converter failed: .*Protobuf"):
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("NoSuchOperator", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    with pytest.raises(ConverterFailed, match=r"ort: the converter failed: .*NoSuchOperator"):
         convert(tmp_path / "model.onnx", tmp_path / "model.ort")
 
 
