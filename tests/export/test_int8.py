@@ -13,6 +13,7 @@ import export.to_ort_int8
 from bundle.classify import Classifier
 from bundle.errors import ArtefactInvalid
 from bundle.folder import open_bundle
+from bundle.onnx_session import OnnxSession
 from export.bundle_writer import export as write_bundle
 from export.errors import NotQuantizable, WorkerDied
 from export.job import Written
@@ -52,6 +53,14 @@ def test_its_own_golden_answers_come_out_again(int8: Path) -> None:
     assert manifest.artefact("onnx-int8").golden is not None
     assert Classifier(int8, "onnx-int8").check_golden() < 1e-3
     assert "golden ort-int8" in {check.what for check in verify(int8)}
+
+
+def test_probabilities_do_not_come_in_steps(int8: Path) -> None:
+    bundle = open_bundle(int8)
+    artefact = bundle.manifest.artefact("onnx-int8")
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), np.uint8)
+    found = OnnxSession(bundle.path(artefact), artefact).run(noise)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_report_shows_the_rungs(int8: Path) -> None:
