@@ -6,6 +6,7 @@ import json
 import subprocess
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,12 +52,11 @@ class LiteRtProcess:
 
     def _write(self, *parts: bytes) -> None:
         assert self._process.stdin
-        try:
+        # Where nobody reads any more, `_read` finds no answer and raises with the reason.
+        with suppress(BrokenPipeError):
             for part in parts:
                 self._process.stdin.write(part)
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer that does not come says why
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout

@@ -55,16 +55,21 @@ def keep_proven_map(job: Job, target: Target, written: Written) -> Written:
     explained = unproven(written)
     if explained.map_size is None:
         return written
-    parity = None
-    try:
-        artefact = describe(target, job.checkpoint.manifest, explained)
-        parity = _measure(job, target, OnnxSession(written.path, artefact))
-    except ArtefactInvalid:
-        pass  # what the map's part did to the file; without it the file has its own proof to pass
+    parity = _proof(job, target, explained)
     if parity is None:
         drop_map(written.path)
         return written
     return replace(explained, class_map=parity)
+
+
+def _proof(job: Job, target: Target, explained: Written) -> MapParity | None:
+    """None also where the map's part keeps the file from loading: without it the file has its own proof to pass."""
+    artefact = describe(target, job.checkpoint.manifest, explained)
+    try:
+        session = OnnxSession(explained.path, artefact)
+    except ArtefactInvalid:
+        return None
+    return _measure(job, target, session)
 
 
 def unproven(written: Written) -> Written:
