@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,19 +23,17 @@ from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
 from export.phone_page import BUILT, write_page
 from service.settings import Settings
+from tests.browsers import SHOTS, browsing, needs_browser
 from tests.pictures import COLOURS, encode, noise, plain
 from tests.service.conftest import Served, new_engine, served
 from tests.tiny import CROP, tiny_graph, tiny_manifest, write_tiny_bundle
 
-CHROMIUM = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-SHOTS = os.environ.get("CONVOY_SCREENSHOTS")
 RED = encode(plain("red", 320, 240))
 
 pytestmark = [
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium"),
+    needs_browser,
     pytest.mark.skipif(not (BUILT / "index.html").is_file(), reason="phone/web/dist is not built: make phone"),
 ]
-playwright = pytest.importorskip("playwright.sync_api") if CHROMIUM else None
 
 PORTRAIT = {"width": 393, "height": 851}
 KNOWN_TO_DIFFER = {"exif-6.webp", "over-16-megapixels.jpg"}
@@ -45,12 +42,8 @@ KNOWN_TO_DIFFER = {"exif-6.webp", "over-16-megapixels.jpg"}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    assert playwright is not None
-    camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
+    with browsing() as running:
         yield running
-        running.close()
 
 
 def page_of(bundle: Path, root: Path) -> Iterator[Served]:

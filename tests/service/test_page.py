@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from service.page import FOLDER
+from tests.browsers import SHOTS, browsing, needs_browser
 from tests.pictures import encode, plain
 from tests.service.conftest import Served, plainly_served
 from tests.tiny import write_tiny_bundle
 
-CHROMIUM = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-SHOTS = os.environ.get("CONVOY_SCREENSHOTS")
 RED = encode(plain("red", 320, 240))
 
 
@@ -31,10 +29,6 @@ def test_the_page_loads_nothing_from_elsewhere(tiny_service: Served) -> None:
     assert "onclick" not in response.text
 
 
-playwright = pytest.importorskip("playwright.sync_api") if CHROMIUM else None
-needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no chromium here: apt-get install chromium")
-
-
 @pytest.fixture(scope="module")
 def service(tiny_bundle: Path) -> Iterator[Served]:
     with plainly_served(tiny_bundle) as running:
@@ -43,28 +37,31 @@ def service(tiny_bundle: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    assert playwright is not None
-    camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *camera])
+    with browsing() as running:
         yield running
-        running.close()
+
+
+@contextmanager
+def opened(browser, service: Served, scheme: str, expected: str = "nothing"):
+    """The page; at its end nothing has gone wrong in it but what has the text `expected`."""
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1100, "height": 900})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.goto(service.url)
+    page.wait_for_selector("#model option", state="attached")
+    page.scheme = scheme
+    yield page
+    context.close()
+    assert not [text for text in problems if expected not in text]
 
 
 @pytest.fixture(params=["light", "dark"])
 def page(browser, service: Served, request: pytest.FixtureRequest):
-    context = browser.new_context(color_scheme=request.param, viewport={"width": 1100, "height": 900})
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    opened.goto(service.url)
-    opened.wait_for_selector("#model option", state="attached")
-    opened.scheme = request.param
-    yield opened
-    context.close()
     # The browser itself reports a 4xx as an error of the console.
-    assert not [text for text in problems if "status of 415" not in text]
+    with opened(browser, service, request.param, "status of 415") as page:
+        yield page
 
 
 def first_label(page) -> str:
@@ -174,17 +171,8 @@ def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(params=["light", "dark"])
 def explained(browser, explaining: Served, request: pytest.FixtureRequest):
-    context = browser.new_context(color_scheme=request.param, viewport={"width": 1100, "height": 900})
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    opened.goto(explaining.url)
-    opened.wait_for_selector("#model option", state="attached")
-    opened.scheme = request.param
-    yield opened
-    context.close()
-    assert not problems
+    with opened(browser, explaining, request.param) as page:
+        yield page
 
 
 @needs_browser
