@@ -1,4 +1,4 @@
-"""Loads the bundles, says whether they are ready, and works pictures off on a few threads. Knows no HTTP."""
+"""Loads the bundles, says whether they are ready, and works pictures off on a few threads. Sees no request."""
 
 from __future__ import annotations
 

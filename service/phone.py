@@ -88,7 +88,10 @@ def listed(folder: Path) -> Files:
 
 
 def answer(folder: Path, record: dict[str, Any], request: Request) -> Response:
-    """The file, in the smallest encoding that the client takes; 304 where it has it already."""
+    """The file, in the smallest encoding that the client takes; 304 where it has it already.
+
+    Raises: NoSuchRoute where it was taken away since it was listed.
+    """
     name, sha256 = record["path"], record["sha256"]
     suffix = next((one for one in ENCODINGS if one in record["encodings"] and takes(request, ENCODINGS[one])), None)
     tag = f'"{sha256}{"-" + suffix if suffix else ""}"'
@@ -99,6 +102,8 @@ def answer(folder: Path, record: dict[str, Any], request: Request) -> Response:
     if suffix:
         headers["Content-Encoding"] = ENCODINGS[suffix]
         path = path.with_name(f"{path.name}.{suffix}")
+    if not path.is_file():
+        raise NoSuchRoute(request.url.path)
     return FileResponse(path, 200, headers, TYPES.get(Path(name).suffix, "application/octet-stream"))
 
 

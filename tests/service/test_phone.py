@@ -50,6 +50,21 @@ def test_it_is_off_by_default(tiny_service: Served) -> None:
         assert tiny_service.get(path).status_code == 404
 
 
+def test_a_listed_file_that_was_taken_away_is_not_found(service: Served, folder: Path) -> None:
+    name = next(
+        record["path"]
+        for record in json.loads((folder / "manifest.json").read_text())["files"]
+        if record["path"].endswith("labels.txt")
+    )
+    content = (folder / name).read_bytes()
+    assert raw(service, name).status_code == 200
+    (folder / name).unlink()
+    try:
+        assert raw(service, name).status_code == 404
+    finally:
+        (folder / name).write_bytes(content)
+
+
 def test_the_address_without_a_slash_leads_to_the_page(service: Served) -> None:
     response = httpx.get(service.url + "/phone", follow_redirects=True)
     assert response.url.path == "/phone/"
