@@ -135,8 +135,7 @@ class Front:
         # An unknown method is one label too, however a client spells it.
         known = passage.method if passage.method in ("GET", "HEAD", "POST") else "other"
         route = PASSED_ON_BELOW if template.startswith(PASSED_ON_BELOW) else template
-        metrics.requests.labels(route, known, str(status)).inc()
-        metrics.seconds.labels(route).observe(seconds)
+        metrics.answered(route, known, status, seconds)
         if template not in OPEN:
             passage.end(self.engine, route, status, seconds)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 20)
@@ -14,36 +16,54 @@ MAX_LABELS = 100
 """Predicted classes with a series of their own, per model; the others share one."""
 
 
+Child = TypeVar("Child", bound=MetricWrapperBase)
+
+
+class Series(dict[tuple[str, ...], Child]):
+    """A metric's series by their labels, each looked up once: prometheus_client checks the labels at every look."""
+
+    def __init__(self, metric: Child) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, labels: tuple[str, ...]) -> Child:
+        return self.setdefault(labels, self._metric.labels(*labels))
+
+
 class Metrics:
     """What /metrics shows, in base units."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
         self._labels: dict[str, set[str]] = {}
-        self.requests = Counter(
-            "convoy_requests_total", "Answered requests.", ("route", "method", "status"), registry=registry
+        self._requests = Series(
+            Counter("convoy_requests_total", "Answered requests.", ("route", "method", "status"), registry=registry)
         )
-        self.seconds = Histogram(
-            "convoy_request_seconds", "Whole request, upload included.", ("route",), buckets=_SECONDS, registry=registry
+        self._seconds = Series(
+            self._histogram("convoy_request_seconds", "Whole request, upload included.", ("route",), _SECONDS)
         )
-        self.stages = Histogram(
-            "convoy_stage_seconds",
-            "One picture's time in queue, decode, preprocess, infer and explain, and in total from upload to answer.",
-            ("model", "stage"),
-            buckets=_SECONDS,
-            registry=registry,
+        self._stages = Series(
+            self._histogram(
+                "convoy_stage_seconds",
+                "One picture's time in queue, decode, preprocess, infer and explain, and in total from upload to "
+                "answer.",
+                ("model", "stage"),
+                _SECONDS,
+            )
         )
-        self.batches = Histogram(
-            "convoy_batch_size", "Pictures per call of the runtime.", ("model",), buckets=_SIZES, registry=registry
+        self._batches = Series(
+            self._histogram("convoy_batch_size", "Pictures per call of the runtime.", ("model",), _SIZES)
         )
         self.shed = Counter(
             "convoy_shed_total", "Pictures that were refused or given up, by reason.", ("reason",), registry=registry
         )
-        self.predictions = Counter(
-            "convoy_predictions_total",
-            f"Answered pictures by most probable class; the first {MAX_LABELS} classes of a model have a series.",
-            ("model", "version", "label"),
-            registry=registry,
+        self._predictions = Series(
+            Counter(
+                "convoy_predictions_total",
+                f"Answered pictures by most probable class; the first {MAX_LABELS} classes of a model have a series.",
+                ("model", "version", "label"),
+                registry=registry,
+            )
         )
         self.shadow = Counter(
             "convoy_shadow_total",
@@ -73,11 +93,23 @@ class Metrics:
     def _gauge(self, name: str, text: str, mode: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request that ended."""
+        self._requests[route, method, str(status)].inc()
+        self._seconds[(route,)].observe(seconds)
+
+    def ran(self, model: str, size: int) -> None:
+        """Count one call of the runtime."""
+        self._batches[(model,)].observe(size)
+
     def observe_stages(self, model: str, seconds: dict[str, float]) -> None:
         """Add one picture's seconds by stage, and their sum."""
         for stage, value in seconds.items():
-            self.stages.labels(model, stage).observe(value)
-        self.stages.labels(model, "total").observe(sum(seconds.values()))
+            self._stages[model, stage].observe(value)
+        self._stages[model, "total"].observe(sum(seconds.values()))
 
     def predicted(self, model: str, version: str, label: str) -> None:
         """Count an answered picture under its most probable class."""
@@ -87,7 +119,7 @@ class Metrics:
                 label = "(other)"
             else:
                 known.add(label)
-        self.predictions.labels(model, version, label).inc()
+        self._predictions[model, version, label].inc()
 
     def exposition(self) -> bytes:
         """The text format; over all processes when BentoML runs several."""

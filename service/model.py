@@ -145,7 +145,7 @@ class ServedModel:
 
     def _ran(self, size: int, seconds: float) -> None:
         self.pace.add_batch(size, seconds)
-        self.metrics.batches.labels(self.name).observe(size)
+        self.metrics.ran(self.name, size)
 
     def _plan(self) -> tuple[Plan, list[Point]]:
         settings = self.settings
