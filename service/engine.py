@@ -13,6 +13,7 @@ from typing import NamedTuple
 from bundle.errors import ConvoyError
 from service.admission import Admission, Pacer
 from service.catalogue import Catalogue, find_bundles
+from service.deliveries import Deliveries
 from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePassed
 from service.explanation import Explain
 from service.job import Job, Shape
@@ -53,6 +54,7 @@ class Engine:
         self._metrics: Metrics | None = None
         self._metrics_lock = threading.Lock()
         self.admission = Admission(1, 1, 1)
+        self._deliveries = Deliveries(self._end, 1)
         self.pacer = Pacer()
         self.keys: Keys | None = None
         self.tracer: Tracer | None = None
@@ -174,6 +176,7 @@ class Engine:
 
     def _submit(self, model: ServedModel, job: Job) -> None:
         self.admission.take(model.pace, 1, job.size)
+        self._deliveries.announce(job)
         try:
             assert self._pool is not None
             future = self._pool.submit(model.work, job)
@@ -191,8 +194,7 @@ class Engine:
     def _done(self, model: ServedModel, job: Job) -> None:
         """Counted until the threads are done with it, not until the client stops waiting. From any thread."""
         with suppress(RuntimeError):  # after the loop's end nobody waits and there is nothing left to count
-            # One call for both: each wakes the loop, which costs more than the call itself.
-            job.loop.call_soon_threadsafe(self._end, model, job)
+            self._deliveries.end(model, job)
 
     def _end(self, model: ServedModel, job: Job) -> None:
         job.settle()
@@ -258,6 +260,7 @@ class Engine:
                 if model.shadow is not None:
                     model.shadow.start(self.metrics)
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
+            self._deliveries = Deliveries(self._end, settings.threads)
             self.admission.paces = [model.pace for model in models]
             self._pool = ThreadPoolExecutor(settings.threads, "convoy", lower, (PICTURES,))
             self._catalogue = Catalogue(models)
