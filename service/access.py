@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import secrets
 import time
 from typing import Any
 
 from starlette.requests import Request
-from starlette.types import Scope
 
 from service.engine import Engine
-from service.tracing import read_traceparent
+from service.tracing import random_hex, read_traceparent
 
 access = logging.getLogger("convoy.access")
 
@@ -24,10 +22,10 @@ _ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 class Passage:
     """One request from its arrival. The routes add which model answered and how long each stage took."""
 
-    def __init__(self, scope: Scope) -> None:
-        headers = Request(scope).headers
+    def __init__(self, request: Request) -> None:
+        headers, scope = request.headers, request.scope
         given = headers.get("x-request-id", "")
-        self.id = given if _ID.fullmatch(given) else secrets.token_hex(16)
+        self.id = given if _ID.fullmatch(given) else random_hex(32)
         self.trace = read_traceparent(headers.get("traceparent"))
         self.received = headers.get("content-length", "")[:20]
         self.method = str(scope["method"])[:20]

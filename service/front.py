@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -34,6 +33,9 @@ PASSED_ON = {"/docs": "/", "/schema.json": "/schema.json"}
 """Path here → path in BentoML's application: its Swagger page, and what its client asks for."""
 
 PASSED_ON_BELOW = "/static_content/"
+
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_CLOSE = (b"connection", b"close")
 
 OPEN = {"/livez", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 """What a platform asks without a key."""
@@ -84,15 +86,16 @@ class Front:
             app.middleware_stack = self
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passage = Passage(scope)
+        request = Request(scope, receive)
+        passage = Passage(request)
         route, match = self._find(scope)
         template = route.path if route else scope["path"] if self._passed_on(scope["path"]) else "other"
         watched = _Watched(send, self.engine, passage.id)
         with self.engine.metrics.in_progress.track_inprogress():
             try:
                 if template not in OPEN:
-                    self.engine.check_key(Request(scope).headers)
-                await self._dispatch(route, match, scope, receive, watched)
+                    self.engine.check_key(request.headers)
+                await self._dispatch(route, match, request, watched)
             except ClientDisconnect:
                 watched.status = 499  # nginx's number for a client that left; nobody reads an answer
             except Exception as error:
@@ -107,7 +110,8 @@ class Front:
                 return route, match
         return None, Match.NONE
 
-    async def _dispatch(self, route: Route | None, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _dispatch(self, route: Route | None, match: Match, request: Request, send: Send) -> None:
+        scope, receive = request.scope, request.receive
         if route is None and self._passed_on(scope["path"]):
             path = str(PASSED_ON.get(scope["path"], scope["path"]))
             await self.app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
@@ -117,7 +121,7 @@ class Front:
             raise MethodNotAllowed(scope["method"], route.path, ", ".join(sorted(route.methods or ())))
         else:
             # Not by `route.app`: its error handling would come before this one's, and costs every request.
-            response = await route.endpoint(Request(scope, receive, send))
+            response = await route.endpoint(request)
             await response(scope, receive, send)
 
     async def _answer_error(self, error: Exception, scope: Scope, receive: Receive, send: _Watched) -> None:
@@ -153,15 +157,12 @@ class _Watched:
     def __init__(self, send: Send, engine: Engine, request_id: str) -> None:
         self._send = send
         self._engine = engine
-        self._id = request_id
+        self._id = (b"x-request-id", request_id.encode())
         self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._id
-            headers["x-content-type-options"] = "nosniff"
-            if self._engine.draining:
-                headers["connection"] = "close"
+            headers = [*message.get("headers", ()), self._id, _NO_SNIFFING]
+            message["headers"] = [*headers, _CLOSE] if self._engine.draining else headers
         await self._send(message)
