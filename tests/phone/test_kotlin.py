@@ -1,4 +1,4 @@
-"""The Kotlin of phone/android itself, compiled and run where there is a compiler (Debian: apt-get install kotlin)."""
+"""The Kotlin of phone/android itself, compiled and run where there is a compiler: kotlinc or CONVOY_KOTLINC."""
 
 from __future__ import annotations
 
