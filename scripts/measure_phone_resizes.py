@@ -3,7 +3,8 @@
     .venv/bin/python scripts/measure_phone_resizes.py PICTURES.csv BUNDLE...
 
 A bundle has both ONNX files; the CSV has the columns file (beside it) and class_index. The ways are written here as
-the platforms document them, on Pillow's decoded pixels: no phone takes part.
+the platforms document them, on Pillow's decoded pixels: no phone takes part. One more row keeps the resize and decodes
+the JPEG otherwise, by simplejpeg (`pip install simplejpeg`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ from export.accuracy import paired_interval
 
 OUT: Final = Path(__file__).resolve().parent.parent / "docs" / "measured" / "phone_resizes.json"
 FILES: Final = {"fp32": "onnx", "int8": "onnx-int8"}
+ROUGHLY: Final = "exact, of a rougher JPEG decoder"
 Pixels = NDArray[np.uint8]
 Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
 Way = Callable[[Image.Image, Preprocess], Pixels]
@@ -76,6 +79,20 @@ def unturned(image: Image.Image, spec: Preprocess) -> Pixels:
     return preprocess(image.transpose(Image.Transpose.ROTATE_90), spec)
 
 
+def roughly_decoded(data: bytes) -> Image.Image:
+    """A JPEG whose colours are repeated instead of interpolated and whose transform is the fast, inexact one.
+
+    libjpeg-turbo's own shortcuts: about as far as a decoder may be from Pillow's.
+    """
+    import simplejpeg
+
+    rough = Image.fromarray(simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=True))
+    turned = BytesIO()
+    with Image.open(BytesIO(data)) as original:
+        rough.save(turned, "PNG", exif=original.getexif(), compress_level=0)
+    return decode(turned.getvalue())
+
+
 WAYS: Final[dict[str, Way]] = {
     "exact": preprocess,
     "bilinear without antialias": cropped(two_by_two),
@@ -94,11 +111,13 @@ def measure(table: Path, bundle: Path) -> dict[str, Any]:
     truth = np.array([int(row["class_index"]) for row in rows])
     classifiers = {precision: Classifier(bundle, target) for precision, target in FILES.items()}
     spec = classifiers["fp32"].bundle.manifest.preprocess
-    pixels: dict[str, list[Pixels]] = {name: [] for name in WAYS}
+    pixels: dict[str, list[Pixels]] = {name: [] for name in (*WAYS, ROUGHLY)}
     for row in rows:
-        image = decode(table.parent / row["file"])
+        data = (table.parent / row["file"]).read_bytes()
+        image = decode(data)
         for name, way in WAYS.items():
             pixels[name].append(way(image, spec))
+        pixels[ROUGHLY].append(preprocess(roughly_decoded(data), spec))
     answers = {
         precision: {name: answered(classifier, tensors) for name, tensors in pixels.items()}
         for precision, classifier in classifiers.items()
@@ -112,7 +131,7 @@ def measure(table: Path, bundle: Path) -> dict[str, Any]:
                 "mean_pixel_difference": mean_difference(pixels[name], pixels["exact"]),
                 **{precision: cost(found[name], found["exact"], truth) for precision, found in answers.items()},
             }
-            for name in WAYS
+            for name in pixels
         },
     }
 
