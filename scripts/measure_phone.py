@@ -1,18 +1,19 @@
 """Classify pictures in the page for phones and in Python, and write how far they agree to docs/measured/phone.json.
 
-    .venv/bin/python scripts/measure_phone.py BUNDLE PICTURES
+    .venv/bin/python scripts/measure_phone.py BUNDLE PICTURES [--only agreement|time]
 
-Needs chromium, Playwright and the built page (`make phone`). A browser without a display stands for the phone, so no
-time is recorded: a phone's is another.
+Needs chromium, Playwright and the built page (`make phone`). A browser without a display stands for the phone: its
+times compare the two files, a phone's are others. `--only time` wants cores on which nothing else runs; the other part
+does not mind.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from typing import Any
 
 import numpy as np
 import PIL
+from phone_sections import put, time_section
+from phone_time import FILES, profile_files, time_files
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bundle.classify import Classifier
@@ -34,7 +37,6 @@ from bundle.scores import top_k
 from export.phone_page import Written, write_page
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "measured" / "phone.json"
-FILES = {"fp32": "onnx", "int8": "onnx-int8"}
 CLASSIFY = """async ([data, k]) => {
     const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
     const { top, pixels } = await window.classify(new Blob([bytes]), k);
@@ -79,10 +81,19 @@ class Packed(SimpleHTTPRequestHandler):
         return next((one for one in names if names[one] in accepted and Path(f"{plain}.{one}").is_file()), None)
 
 
+class Isolating(Packed):
+    """It also sends the headers that threads need, as the service does."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
 @contextmanager
-def hosted(folder: Path) -> Iterator[str]:
+def hosted(folder: Path, handler: type[Packed] = Packed) -> Iterator[str]:
     """The folder's address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Packed, directory=str(folder))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -144,13 +155,26 @@ def compare(page: Page, classifier: Classifier, files: list[Path]) -> dict[str, 
     }
 
 
-def measure(bundle: Path, pictures: Path) -> dict[str, Any]:
-    """The record of docs/measured/phone.json."""
-    files = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in SUFFIXES)
-    chromium = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium")
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        written = write_page(bundle, Path(scratch) / "page")
+def pictures_of(folder: Path) -> list[Path]:
+    """Every picture below the folder, by name."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+@contextmanager
+def running() -> Iterator[Browser]:
+    """A browser without a display."""
+    with sync_playwright() as playwright:
+        chromium = os.environ.get("CONVOY_CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def measure_agreement(bundle: Path, pictures: Path) -> dict[str, Any]:
+    """Sizes, first load, and how far the page agrees with Python."""
+    files = pictures_of(pictures)
+    with tempfile.TemporaryDirectory() as scratch, running() as browser:
+        written = write_page(bundle, Path(scratch) / "page")
         with hosted(Path(scratch) / "page") as url:
             load = first_load(browser, url)
             agreement = {}
@@ -160,13 +184,24 @@ def measure(bundle: Path, pictures: Path) -> dict[str, Any]:
                 if precision == "int8":
                     kit = page.evaluate("window.conformance()")
         record = _record(written, browser.version)
-        browser.close()
     return {
         **record,
         "agreement": agreement,
         "first_load_int8_bytes": load,
         "conformance_int8": [_case(one) for one in kit],
     }
+
+
+def measure_time(bundle: Path, pictures: Path) -> dict[str, Any]:
+    """What a picture takes by either file, and why."""
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as scratch, running() as browser:
+        folder = Path(scratch) / "page"
+        write_page(bundle, folder)
+        with hosted(folder, Isolating) as url:
+            timed = time_files(browser, url, pictures_of(pictures)[0])
+            profile = profile_files(browser, url, folder, bundle)
+    return {"time": {"load_before": load, "page": timed, "profile": profile}}
 
 
 def _record(written: Written, version: str) -> dict[str, Any]:
@@ -191,14 +226,25 @@ def _case(outcome: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+PARTS = {"agreement": measure_agreement, "time": measure_time}
+
+
 def main() -> None:
-    """Measure, write, and print the agreement."""
-    bundle, pictures = map(Path, sys.argv[1:])
-    record = measure(bundle, pictures)
+    """Measure, write beside what was measured before, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--only", choices=sorted(PARTS))
+    arguments = parser.parse_args()
+    record = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}
+    for part in [arguments.only] if arguments.only else PARTS:
+        record |= PARTS[part](arguments.bundle, arguments.pictures)
     OUT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if "time" in record:
+        put("time", time_section(record["time"]))
     for precision, found in record["agreement"].items():
         print(precision, {key: value for key, value in found.items() if key != "flips"})
-    print(record["first_load_int8_bytes"])
+    print(record["first_load_int8_bytes"], json.dumps(record.get("time"), indent=1))
 
 
 if __name__ == "__main__":

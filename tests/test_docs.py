@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -29,10 +30,15 @@ from tests.pictures import COLOURS, plain
 from tests.serving import free_port, server
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "phone/README.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN = {"bash", "python"}
-SHOWN = {"json"}
+SHOWN = {"json", "kotlin", "swift"}
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,10 @@ def test_the_operators_page_works_as_written(readme: int, reader: Path, environm
 def test_the_phones_page_works_as_written(readme: int, reader: Path, environment: dict[str, str]) -> None:
     assert walk("docs/phone.md", reader, environment) == 2
     assert (reader / "pages" / "photos" / "index.html").is_file()
+    assert walk("phone/README.md", reader, environment) == 1
+    assert (reader / "pages" / "photos-app" / "conformance" / "cases.json").is_file()
+    names = {path.name for path in (reader / "bundles" / "photos-app").iterdir()}
+    assert {"manifest.json", "golden", "model.onnx", "model.pte"} <= names
 
 
 def test_the_phones_figures_are_the_measured_ones() -> None:
@@ -192,6 +202,56 @@ def test_the_phones_figures_are_the_measured_ones() -> None:
     assert said in text
     differing = {case["picture"] for case in measured["conformance_int8"] if case["problem"] or case["pixels_max"]}
     assert differing == {"exif-6.webp", "over-16-megapixels.jpg", "plain.tif"}
+
+
+def section(name: str) -> str:
+    """What stands between the marks of docs/phone.md."""
+    found = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", (ROOT / "docs/phone.md").read_text(), re.DOTALL)
+    assert len(found) == 1, name
+    return str(found[0])
+
+
+def test_the_phones_times_are_the_measured_ones() -> None:
+    """And the reason that docs/phone.md gives is what the profile shows."""
+    time = json.loads((ROOT / "docs/measured/phone.json").read_text())["time"]
+    written = runpy.run_path(str(ROOT / "scripts" / "phone_sections.py"))
+    assert section("time") == written["time_section"](time)
+    fp32, int8 = (written["_grouped"](time["profile"]["kinds"][name]) for name in ("fp32", "int8"))
+    for group in ("dense convolutions", "depthwise convolutions"):
+        assert fp32[group][0] == int8[group][0]
+        assert int8[group][1] > 0.9 * fp32[group][1]
+    (dense, depthwise) = (
+        int8[f"{kind} convolutions"][1] - fp32[f"{kind} convolutions"][1] for kind in ("dense", "depthwise")
+    )
+    assert depthwise > max(dense, fp32["depthwise convolutions"][1] / 2)
+    operators = time["profile"]["kinds"]["int8"]
+    assert {name.partition(",")[0] for name in operators if "Conv" in name} == {"QLinearConv"}
+    assert operators["QuantizeLinear"]["nodes"] == operators["DequantizeLinear"]["nodes"] == 2
+    assert time["profile"]["relaxed_dot_products_in_the_runtime"] == 0
+    assert all(0.5 < one["int8_speed_of_fp32"] < 0.7 for one in time["page"])
+
+
+def test_the_cost_of_another_resize_is_the_measured_one() -> None:
+    records = json.loads((ROOT / "docs/measured/phone_resizes.json").read_text())
+    written = runpy.run_path(str(ROOT / "scripts" / "phone_sections.py"))
+    assert section("resizes") == written["resize_section"](records)
+    mild = [
+        record["ways"][way][precision]["changed"]
+        for record in records
+        for way in ("bilinear without antialias", "Lanczos")
+        for precision in ("fp32", "int8")
+    ]
+    assert f"Every way changes answers: {min(mild)} to {max(mild)} of 300" in (ROOT / "docs/phone.md").read_text()
+    mobilenet, resnet = (record["ways"] for record in records)
+    for ways in (mobilenet, resnet):
+        for precision in ("fp32", "int8"):
+            rough = ways["exact, of a rougher JPEG decoder"][precision]
+            assert rough["changed"] == min(way[precision]["changed"] for name, way in ways.items() if name != "exact")
+            assert rough["gain_95"][0] < 0 < rough["gain_95"][1]
+    assert mobilenet["bilinear without antialias"]["fp32"]["gain_95"][0] > 0
+    assert all(
+        resnet[way]["fp32"]["gain"] < 0 for way in ("bilinear without antialias", "nearest pixel", "area average")
+    )
 
 
 def test_every_make_target_in_the_docs_exists() -> None:

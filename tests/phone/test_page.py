@@ -326,6 +326,19 @@ def test_the_conformance_kit_comes_out_as_recorded(phone: Any, service: Served) 
     assert page.locator("tbody tr").count() == len(outcomes)
 
 
+def test_both_files_are_timed_by_turns(phone: Any, two_files: Served) -> None:
+    page = compared(phone, two_files)
+    script = """async (data) => {
+        const bytes = Uint8Array.from(atob(data), (each) => each.charCodeAt(0));
+        return window.timeFiles(new Blob([bytes]), 3, 2);
+    }"""
+    timing = page.evaluate(script, base64.b64encode(RED).decode())
+    assert timing["threads"] == 2
+    assert set(timing["rounds"]) == {"fp32", "int8"}
+    for rounds in timing["rounds"].values():
+        assert [one["infer"] > 0 for one in rounds] == [True] * 3
+
+
 def test_a_picture_too_large_for_the_service_is_refused_here_too(phone: Any, service: Served) -> None:
     page = opened(phone, service)
     data = encode(Image.new("1", (8000, 6300)))

@@ -1,12 +1,13 @@
 /** Replays the bundle's golden pictures and the conformance kit on this device. */
 
-import { bundlePath, runnable } from "./bundle";
+import { bundlePath, type Manifest, runnable } from "./bundle";
 import { choose, type Wish } from "./choice";
 import { circumstances, openBundle } from "./device";
 import { element, made } from "./element";
 import { best, Model } from "./model";
 import { readNpy } from "./npy";
 import { load } from "./store";
+import type { Stages } from "./worker";
 
 /** conformance/cases.json, written by `convoy phone`. */
 interface Kit {
@@ -37,7 +38,33 @@ declare global {
     conformance?: () => Promise<Outcome[]>;
     /** For scripts: top classes of any picture, and its tensor. */
     classify?: (picture: Blob, k: number) => Promise<{ top: { index: number; probability: number }[]; pixels: Uint8Array; ms: object }>;
+    /** For scripts: what a picture takes by each file in WebAssembly, the files by turns. */
+    timeFiles?: (picture: Blob, rounds: number, threads: number) => Promise<Timing>;
   }
+}
+
+interface Timing {
+  /** Those that ran: 1 where the page is not isolated. */
+  threads: number;
+  /** By precision, a round each. */
+  rounds: Record<string, Stages[]>;
+}
+
+async function timeFiles(manifest: Manifest, picture: Blob, rounds: number, threads: number): Promise<Timing> {
+  const timing: Timing = { threads: 0, rounds: {} };
+  const models: [string, Model][] = [];
+  for (const [precision, artefact] of runnable(manifest)) {
+    const model = new Model(manifest);
+    timing.threads = (await model.load(artefact, "wasm", () => {}, threads)).threads;
+    timing.rounds[precision] = [];
+    models.push([precision, model]);
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const [precision, model] of models) timing.rounds[precision].push((await model.classify(picture)).ms);
+    models.reverse(); // none is always the second
+  }
+  for (const [, model] of models) model.close();
+  return timing;
 }
 
 function difference(found: ArrayLike<number>, expected: ArrayLike<number>): { max: number; mean: number } {
@@ -144,6 +171,7 @@ async function start(): Promise<void> {
     const answer = await model.classify(picture, true);
     return { top: best(answer.probabilities, k), pixels: answer.pixels!, ms: answer.ms };
   };
+  window.timeFiles = (picture, rounds, threads) => timeFiles(manifest, picture, rounds, threads);
   const button = element<HTMLButtonElement>("start");
   button.disabled = false;
   button.addEventListener("click", () => void window.conformance?.());

@@ -22,9 +22,9 @@ export class Model {
     this.worker.onerror = (event) => this.fail(event.message || "The model's thread ended.");
   }
 
-  load(artefact: Artefact, backend: Backend, progress: Progress): Promise<Loaded> {
+  load(artefact: Artefact, backend: Backend, progress: Progress, threads?: number): Promise<Loaded> {
     const root = new URL(".", location.href).href;
-    return this.ask({ kind: "load", root, manifest: this.manifest, artefact, backend }, progress) as Promise<Loaded>;
+    return this.ask({ kind: "load", root, manifest: this.manifest, artefact, backend, threads }, progress) as Promise<Loaded>;
   }
 
   /** Raises: Error with a sentence for people. A bitmap is given away. */

@@ -40,14 +40,16 @@ export class Runtime {
     readonly loaded: Loaded,
   ) {}
 
-  /** Raises: Error when a file is missing or wrong, or the golden picture is answered otherwise. */
-  static async open(manifest: Manifest, artefact: Artefact, backend: Backend, progress: Progress): Promise<Runtime> {
+  /** `wanted` threads, or as many as suit this device. Raises: Error when a file is missing or wrong, or the golden
+   * picture is answered otherwise. */
+  static async open(manifest: Manifest, artefact: Artefact, backend: Backend, progress: Progress, wanted?: number): Promise<Runtime> {
     const ort = backend === "webgpu" ? await import("onnxruntime-web/webgpu") : await import("onnxruntime-web/wasm");
     const { glue, file } = RUNTIME_FILES[backend];
     const total = __RUNTIME_BYTES__[backend] + artefact.bytes;
     const binary = await load(file, undefined, (loaded) => progress(loaded, total));
     const model = await load(bundlePath(artefact), artefact.sha256, (loaded) => progress(binary.byteLength + loaded, total));
-    const threads = globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
+    const suitable = wanted ?? Math.min(MAX_THREADS, Math.ceil(navigator.hardwareConcurrency / 2));
+    const threads = globalThis.crossOriginIsolated ? suitable : 1;
     ort.env.wasm.numThreads = threads;
     ort.env.wasm.wasmBinary = binary;
     ort.env.wasm.wasmPaths = { mjs: new URL(glue, location.href).href };

@@ -23,7 +23,7 @@ export interface Answer {
 }
 
 export type Job =
-  | { kind: "load"; root: string; manifest: Manifest; artefact: Artefact; backend: Backend }
+  | { kind: "load"; root: string; manifest: Manifest; artefact: Artefact; backend: Backend; threads?: number }
   | { kind: "classify"; source: Blob | ImageBitmap; pixels: boolean }
   | { kind: "run"; pixels: Uint8Array };
 
@@ -41,7 +41,8 @@ async function work(id: number, job: Job): Promise<Result> {
     await runtime?.close();
     runtime = null;
     manifest = job.manifest;
-    runtime = await Runtime.open(job.manifest, job.artefact, job.backend, (loaded, total) => send({ id, progress: [loaded, total] }));
+    const progress = (loaded: number, total: number): void => send({ id, progress: [loaded, total] });
+    runtime = await Runtime.open(job.manifest, job.artefact, job.backend, progress, job.threads);
     return runtime.loaded;
   }
   if (!runtime || !manifest) throw new Error("The model is not loaded.");
