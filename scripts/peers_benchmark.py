@@ -8,7 +8,7 @@ framework's environment is made in .venv-peers from its requirements.txt. `--art
 its artefact, as it does by itself, against peers that serve the fp32 file.
 
 What is finished stands in FILE after every number of connections; the same command goes on from there. Then
-`python -m scripts.peers_table` writes the section of docs/performance.md.
+`python -m scripts.serving_table` writes the section of docs/performance.md.
 """
 
 from __future__ import annotations
