@@ -125,14 +125,20 @@ PEERS_BY_NAME = {
         ),
     )
 }
-CONVOY = Contender(
-    "convoy",
-    "convoy",
-    ("-m", "convoy.main", "serve", "{bundle}", "--port", "{port}"),
-    None,
-    "its defaults: 1 process with a thread per core, 1 onnxruntime thread a call, raw body",
-    True,
-)
+OURS = "convoy"
+
+
+def _ours(name: str, serves: str) -> Contender:
+    command = ("-m", "convoy.main", "serve", "{bundle}", "--port", "{port}")
+    has = "1 process with a thread per core, 1 onnxruntime thread a call, raw body"
+    return Contender(name, OURS, command, None, f"its defaults, {serves}: {has}", True)
+
+
+CONVOY = {
+    "fp32": _ours(OURS, "but the fp32 file as for the peers"),
+    "default": _ours(f"{OURS}-auto", "so the fastest file that passed its gates"),
+}
+"""This service, by what it is to serve."""
 
 
 class NotStarted(Exception):
@@ -151,6 +157,8 @@ class Server:
     port: int = 0
     paused: bool = False
     _process: subprocess.Popen[bytes] | None = None
+    _seen: set[psutil.Process] = field(default_factory=set)
+    """Whatever was below the first process at some time: it may be left when that one dies."""
 
     @property
     def url(self) -> str:
@@ -163,10 +171,11 @@ class Server:
 
     def start(self, picture: bytes) -> None:
         """Wait until `picture` is answered with 200. Raises: NotStarted."""
+        self.stop()
         self.port = free_port()
         values = {"port": self.port, "cores": available_cores(), "bundle": self.bundle.resolve()}
         command = [str(self.python), *(part.format(**values) for part in self.contender.command)]
-        home = ROOT if self.contender is CONVOY else PEERS / self.contender.framework
+        home = ROOT if self.contender.framework == OURS else PEERS / self.contender.framework
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=self._environment(), cwd=home, start_new_session=True
@@ -180,7 +189,7 @@ class Server:
             time.sleep(0.1)
 
     def _environment(self) -> dict[str, str]:
-        if self.contender is CONVOY:
+        if self.contender.framework == OURS:
             return {**run.environment(self.bundle), "CONVOY_DRAIN": "0", **self.settings}
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("CONVOY_", "PYTHON"))}
         return {**outside, "PYTHONPATH": str(PEERS), "PYTHONDONTWRITEBYTECODE": "1", **self._peer_settings()}
@@ -207,7 +216,9 @@ class Server:
             return []
         with contextlib.suppress(psutil.NoSuchProcess):
             first = psutil.Process(self._process.pid)
-            return [first, *first.children(recursive=True)]
+            found = [first, *first.children(recursive=True)]
+            self._seen.update(found)
+            return found
         return []
 
     def cpu_seconds(self) -> float:
@@ -240,18 +251,18 @@ class Server:
             return
         if self.paused:
             self.resume()
-        running = self.processes()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        self.processes()
+        self._process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(15)
-        _, left = psutil.wait_procs(running, timeout=3)
+        _, left = psutil.wait_procs(self._seen, timeout=3)
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=5)
         self._process.wait()
         self._process = None
+        self._seen.clear()
 
 
 def media_type(picture: bytes) -> str:

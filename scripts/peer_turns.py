@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,14 +151,13 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
 
 
-def best_peer(servers: dict[str, dict[str, Any]], ours: str = "convoy") -> str | None:
+def best_peer(servers: dict[str, dict[str, Any]], ours: Collection[str]) -> str | None:
     """Whose median share of the limit is the largest, without wrong answers; None where no peer ran."""
-    peers = {name: row for name, row in servers.items() if name != ours and "share_of_limit" in row}
-    right = [name for name, row in peers.items() if not row["wrong_answers"]]
-    return max(right, key=lambda name: peers[name]["share_of_limit"], default=None)
+    right = [name for name, row in servers.items() if name not in ours and not row["wrong_answers"]]
+    return max(right, key=lambda name: servers[name]["share_of_limit"], default=None)
 
 
-def ratio(servers: dict[str, dict[str, Any]], peer: str, ours: str = "convoy") -> float | None:
+def ratio(servers: dict[str, dict[str, Any]], ours: str, peer: str) -> float | None:
     """The median over the rounds of our images per second to the peer's in the same round."""
     pairs = zip(*(servers[name]["rounds_images_per_second"] for name in (ours, peer)), strict=True)
     ratios = [mine / theirs for mine, theirs in pairs if theirs]

@@ -1,11 +1,11 @@
 """The service against other frameworks with the same ONNX file, pictures and cores, in turns.
 
-    .venv/bin/python -m scripts.peers_benchmark BUNDLE... --images FOLDER [--artefact fp32|default] [--out FILE]
+    .venv/bin/python -m scripts.peers_benchmark BUNDLE... --images FOLDER [--artefact fp32 default] [--out FILE]
 
 Each round measures the in-process limit, this service and every peer once; the next one in another order. What else the
 machine does shifts all of them. Every answer is checked against the bundle's own. Peers are in load_tests/peers; each
-framework's environment is made in .venv-peers from its requirements.txt. `--artefact default` lets this service choose
-its artefact, as it does by itself, against peers that serve the fp32 file.
+framework's environment is made in .venv-peers from its requirements.txt. Peers serve the fp32 file. So does this
+service with `--artefact fp32`; with `default` it chooses its artefact as it does by itself; with both it enters twice.
 
 What is finished stands in FILE after every number of connections; the same command goes on from there. Then
 `python -m scripts.serving_table` writes the section of docs/performance.md.
@@ -38,6 +38,7 @@ from scripts.peer_environments import ENVIRONMENTS, ROOT, EnvironmentFailed, mak
 from scripts.peer_servers import (
     BUSY_CORES,
     CONVOY,
+    OURS,
     OWN_PYTHON,
     PEERS_BY_NAME,
     Contender,
@@ -84,18 +85,17 @@ class Entrant:
 
 
 class Field:
-    """All entrants of one bundle, and the limit beside them."""
+    """All entrants of one bundle, and the limits of the files that they serve."""
 
-    def __init__(self, bundle: Path, pictures: list[bytes], artefact: str) -> None:
-        self.bundle, self.pictures, self.artefact = bundle, pictures, artefact
-        self.limit = Limit(bundle, pictures, FP32)
-        self.own_limit: Limit | None = None
+    def __init__(self, bundle: Path, pictures: list[bytes]) -> None:
+        self.bundle, self.pictures = bundle, pictures
+        self.limits = {FP32: Limit(bundle, pictures, FP32)}
+        self.serves: dict[str, str] = {}
         self.failed: dict[str, str] = {}
         self.idle: dict[str, float] = {}
         self.versions: dict[str, dict[str, str]] = {}
-        self.target = FP32
         self.entrants: dict[str, Entrant] = {}
-        self._expected = answers(self.limit, len(pictures))
+        self._expected = answers(self.limits[FP32], len(pictures))
 
     def enter(self, contender: Contender, python: Path, folder: Path) -> None:
         """Start it; one that does not start is named in `failed`, and the rest goes on."""
@@ -103,8 +103,9 @@ class Field:
         model = open_bundle(self.bundle).manifest.artefact(FP32).path
         settings = {"PEERS_MODEL": str((self.bundle / model).resolve()), "PEERS_MANIFEST": str(manifest.resolve())}
         settings |= {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(folder / "bentoml")}
-        if contender is CONVOY:
-            settings = {"CONVOY_CACHE": str(folder), "CONVOY_ARTEFACT": FP32 if self.artefact == "fp32" else "auto"}
+        if contender.framework == OURS:
+            artefact = FP32 if contender is CONVOY["fp32"] else "auto"
+            settings = {"CONVOY_CACHE": str(folder), "CONVOY_ARTEFACT": artefact}
         log = folder / f"{contender.name}.log"
         entrant = Entrant(Server(contender, python, self.bundle, log, settings), self._expected, [])
         self.entrants[contender.name] = entrant
@@ -113,15 +114,17 @@ class Field:
         except NotStarted as error:
             self.drop(contender.name, str(error))
             return
-        if contender is CONVOY:
-            self._look_at_convoy(entrant)
+        self.serves[contender.name] = FP32
+        if contender.framework == OURS:
+            self._look_at(entrant)
 
-    def _look_at_convoy(self, entrant: Entrant) -> None:
+    def _look_at(self, entrant: Entrant) -> None:
+        """Which artefact this service has chosen: its answers are that file's."""
         (model,) = httpx.get(f"{entrant.server.url}/models").json()["models"]
-        self.target = model["target"]
-        if self.target != FP32:
-            self.own_limit = Limit(self.bundle, self.pictures, self.target)
-            entrant.expected = answers(self.own_limit, len(self.pictures))
+        target = self.serves[entrant.name] = model["target"]
+        if target not in self.limits:
+            self.limits[target] = Limit(self.bundle, self.pictures, target)
+            entrant.expected = answers(self.limits[target], len(self.pictures))
 
     def drop(self, name: str, reason: str) -> None:
         """Leave it out from now on."""
@@ -164,27 +167,27 @@ def answers(limit: Limit, count: int) -> list[Expected]:
 
 
 def measure(field: Field, connections: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """One row of the record: every server's rounds, against the limit of the same round."""
-    limits: list[float] = []
-    own: list[float] = []
+    """One row of the record: every server's rounds, against the fp32 file's limit of the same round."""
+    limits: dict[str, list[float]] = {target: [] for target in field.limits}
     turns: dict[str, list[Turn]] = {name: [] for name in field.entrants}
     for number in range(rounds):
-        limits.append(field.limit.per_second(available_cores(), seconds))
-        if field.own_limit is not None:
-            own.append(field.own_limit.per_second(available_cores(), seconds))
+        for target, limit in field.limits.items():
+            limits[target].append(limit.per_second(available_cores(), seconds))
         for name in order(list(field.entrants), number):
             turn = field.take(name, connections, seconds)
             if turn is not None:
                 turns[name].append(turn)
-    row: dict[str, Any] = {"limit_images_per_second": median(limits, 1), "limits": [round(each, 1) for each in limits]}
-    if own:
-        row["limit_of_its_artefact_images_per_second"] = median(own, 1)
-    servers = {name: summary(taken, limits) for name, taken in turns.items() if len(taken) == rounds}
-    row |= {"servers": servers, "left_out": dict(field.failed)}
-    peer = best_peer(servers)
-    if peer is not None and CONVOY.name in servers:
-        row |= {"best_peer": peer, "ratio_to_best_peer": ratio(servers, peer)}
-    return row
+    servers = {name: summary(taken, limits[FP32]) for name, taken in turns.items() if len(taken) == rounds}
+    ours = [name for name in servers if field.entrants[name].server.contender.framework == OURS]
+    peer = best_peer(servers, ours)
+    return {
+        "limits_images_per_second": {target: median(rates, 1) for target, rates in limits.items()},
+        "rounds_limit_images_per_second": [round(rate, 1) for rate in limits[FP32]],
+        "servers": servers,
+        "left_out": dict(field.failed),
+        "best_peer": peer,
+        "ratio_to_best_peer": {name: ratio(servers, name, peer) for name in ours} if peer else {},
+    }
 
 
 def described(contender: Contender, field: Field) -> dict[str, Any]:
@@ -193,6 +196,7 @@ def described(contender: Contender, field: Field) -> dict[str, Any]:
     found, idle = field.versions.get(contender.framework, {}), field.idle.get(contender.name)
     return {
         "framework": contender.framework,
+        "serves": field.serves.get(contender.name),
         "has": contender.has,
         "idiom": contender.idiom,
         "request": f"form field {contender.form}" if contender.form else "raw body",
@@ -209,13 +213,12 @@ def estimate(field: Field, connections: list[int], rounds: int, seconds: float) 
         turn = field.take(name, 2 * available_cores(), WARM_SECONDS)
         speed = max(1.0, turn.images_per_second) if turn else 1.0
         total += sum(rounds * (seconds + count / speed) for count in connections)
-    limits = 1 if field.own_limit is None else 2
-    return total + limits * rounds * seconds * len(connections)
+    return total + len(field.limits) * rounds * seconds * len(connections)
 
 
 def pythons(contenders: list[Contender]) -> tuple[dict[str, Path], dict[str, str]]:
     """Each framework's python, and why one has none."""
-    found, failed = {CONVOY.framework: OWN_PYTHON}, {}
+    found, failed = {OURS: OWN_PYTHON}, {}
     for framework in sorted({contender.framework for contender in contenders} - set(found)):
         print(f"environment of {framework}: {ENVIRONMENTS / framework}", file=sys.stderr, flush=True)
         try:
@@ -231,7 +234,7 @@ def line_up(bundle: Path, options: argparse.Namespace, contenders: list[Contende
     """All servers of a bundle, up and warm; ended afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        field = Field(bundle, read_pictures(options.images), options.artefact)
+        field = Field(bundle, read_pictures(options.images))
         stack.callback(field.close)
         found, failed = pythons(contenders)
         for contender in contenders:
@@ -258,7 +261,7 @@ class Record:
 
     def add(self, row: dict[str, Any]) -> None:
         """In the place of an older row of the same kind; through a sibling, so that no half file is ever seen."""
-        kind = ("model", "artefact", "connections")
+        kind = ("model", "connections")
         self.rows = [old for old in self.rows if any(old[name] != row[name] for name in kind)] + [row]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sibling = self.path.with_suffix(".part")
@@ -269,12 +272,11 @@ class Record:
 def compare(bundle: Path, options: argparse.Namespace, record: Record) -> None:
     """The missing rows of one bundle."""
     opened = open_bundle(bundle)
-    contenders = [CONVOY, *(PEERS_BY_NAME[name] for name in options.peers)]
+    contenders = [*(CONVOY[kind] for kind in options.artefact), *(PEERS_BY_NAME[name] for name in options.peers)]
     names = [contender.name for contender in contenders]
     key = {
-        "model": opened.manifest.name,
+        "model": opened.manifest.architecture.name,
         "bundle": opened.id,
-        "artefact": options.artefact,
         "entered": names,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -284,14 +286,14 @@ def compare(bundle: Path, options: argparse.Namespace, record: Record) -> None:
         return
     with line_up(bundle, options, contenders) as field:
         expected = estimate(field, missing, options.rounds, options.seconds) / 60
-        print(f"{opened.manifest.name}: about {expected:.1f} minutes", file=sys.stderr, flush=True)
+        print(f"{key['model']}: about {expected:.1f} minutes", file=sys.stderr, flush=True)
         about = {each.name: described(each, field) for each in contenders}
         for count in missing:
             when = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
             when |= {"load_1m": round(os.getloadavg()[0], 2)}
             row = measure(field, count, options.rounds, options.seconds)
             place = {"machine": machine(), "cores": available_cores(), "python": sys.version.split()[0]}
-            what = {"serves": field.target, "pictures": len(field.pictures), "command": command()}
+            what = {"pictures": len(field.pictures), "command": command()}
             record.add({**key, "connections": count, **when, **place, **what, **row, "about": about})
             report(record.rows[-1])
 
@@ -303,7 +305,7 @@ def command() -> str:
 
 def report(row: dict[str, Any]) -> None:
     """One line a server, while the rest is still running."""
-    print(f"{row['model']}, {row['connections']} connections, limit {row['limit_images_per_second']}/s", flush=True)
+    print(f"{row['model']}, {row['connections']} connections, limits {row['limits_images_per_second']}", flush=True)
     for name, found in sorted(row["servers"].items(), key=lambda pair: -pair[1]["share_of_limit"]):
         counts = f"{found['wrong_answers']} wrong, {found['refused']} refused, {found['errors']} errors"
         times = f"p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms"
@@ -316,7 +318,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--artefact", choices=["fp32", "default"], default="fp32")
+    parser.add_argument("--artefact", nargs="+", choices=list(CONVOY), default=["fp32"], help="of this service")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS_BY_NAME), default=list(PEERS_BY_NAME))
     parser.add_argument("--connections", type=int, nargs="*", default=list(CONNECTIONS))
     parser.add_argument("--rounds", type=int, default=5)

@@ -32,28 +32,35 @@ def _panel(group: list[Row], top: float) -> tuple[list[str], float]:
     """The lines of one panel and its height."""
     group = group[-4:]
     names = _names(group)
-    limit = max(row["limit_images_per_second"] for row in group)
-    most = max([limit, *(found["images_per_second"] for row in group for found in row["servers"].values())])
+    limits = {target: max(row["limits_images_per_second"][target] for row in group) for target in _targets(group)}
+    most = max([*limits.values(), *(found["images_per_second"] for row in group for found in row["servers"].values())])
     scale = (WIDTH - LEFT - RIGHT) / most
-    first = group[0]
-    own = "" if first["serves"] == "onnx" else f", {OURS} serving {first['serves']}"
     counts = ", ".join(str(row["connections"]) for row in group)
     lines = [
-        _text(0, top + 4, f"{first['model']}{own}", 'font-size="15" font-weight="600"', anchor="start", indent=16),
+        _text(0, top + 4, group[0]["model"], 'font-size="15" font-weight="600"', anchor="start", indent=16),
         _text(0, top + 22, f"images/s with {counts} connections, bars from above", 'fill="#555"', "start", 16),
     ]
     block = len(group) * BAR
     for number, name in enumerate(names):
         y = top + HEADER + number * (block + GAP)
-        lines.append(_text(LEFT - 8, y + block / 2 + 4, name, 'font-weight="600"' if name == OURS else ""))
+        lines.append(_text(LEFT - 8, y + block / 2 + 4, name, 'font-weight="600"' if _is_ours(name) else ""))
         lines += _bars(name, group, y, scale)
     bottom = top + HEADER + len(names) * (block + GAP)
-    x = LEFT + limit * scale
-    lines.append(
-        f'<path d="M{x:.1f} {top + HEADER - 6:.1f}V{bottom:.1f}" stroke="#c0392b" stroke-dasharray="4 3" fill="none"/>'
-    )
-    lines.append(_text(x, top + HEADER - 10, f"in-process limit, fp32: {limit:.0f}", 'fill="#c0392b"', "middle"))
+    for target, limit in limits.items():
+        x, above = LEFT + limit * scale, top + HEADER - 6
+        lines.append(
+            f'<path d="M{x:.1f} {above:.1f}V{bottom:.1f}" stroke="#c0392b" stroke-dasharray="4 3" fill="none"/>'
+        )
+        lines.append(_text(x, above - 4, f"limit of {target}: {limit:.0f}", 'font-size="10" fill="#c0392b"', "middle"))
     return lines, bottom - top
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(OURS)
+
+
+def _targets(group: list[Row]) -> list[str]:
+    return list(group[0]["limits_images_per_second"])
 
 
 def _names(group: list[Row]) -> list[str]:
@@ -62,11 +69,11 @@ def _names(group: list[Row]) -> list[str]:
     for row in group:
         for name, found in row["servers"].items():
             best[name] = max(best.get(name, 0.0), found["images_per_second"])
-    return sorted(best, key=lambda name: (name != OURS, -best[name]))
+    return sorted(best, key=lambda name: (not _is_ours(name), -best[name]))
 
 
 def _bars(name: str, group: list[Row], y: float, scale: float) -> list[str]:
-    lines, tones = [], TONES[name == OURS][-len(group) :]
+    lines, tones = [], TONES[_is_ours(name)][-len(group) :]
     for number, (row, tone) in enumerate(zip(group, tones, strict=True)):
         if name not in row["servers"]:
             continue

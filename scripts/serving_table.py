@@ -21,7 +21,6 @@ LIMITS = ("resnet50", "mobilenet_v3_large")
 """The networks whose docs/measured/NAME.jsonl holds the service beside the limit."""
 
 OURS = "convoy"
-ARTEFACTS = {"fp32": "everyone serves the fp32 file", "default": "this service chooses its file, the peers serve fp32"}
 UNMEASURED = "Not measured yet on a quiet machine: there is no `docs/measured/peers.json`."
 
 Row = dict[str, Any]
@@ -45,21 +44,20 @@ def limit_section(measured: dict[str, list[Row]]) -> str:
 
 
 def peers_section(rows: list[Row]) -> str:
-    """A table for each network and kind of artefact, and what the servers have."""
+    """A table for each network, and what the servers have."""
     if not rows:
         return UNMEASURED
     parts = ["![Images per second of every server](peers.svg)", taken(rows)]
     for group in grouped(rows):
-        first = group[0]
-        parts += [f"### {first['model']}: {ARTEFACTS[first['artefact']]}", table(group)]
+        parts += [f"### {group[0]['model']}", table(group)]
     return "\n\n".join([*parts, "### What each of them has", servers_table(rows)])
 
 
 def grouped(rows: list[Row]) -> list[list[Row]]:
     """Rows of one table each, by connections, in the order in which they were first measured."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["model"], row["artefact"]), []).append(row)
+        groups.setdefault(row["model"], []).append(row)
     return [sorted(group, key=lambda row: row["connections"]) for group in groups.values()]
 
 
@@ -80,21 +78,35 @@ def table(group: list[Row]) -> str:
     """Servers down, connections across; the best peer of each column in bold."""
     names = sorted({name for row in group for name in row["servers"]}, key=lambda name: _rank(name, group))
     counts = " | ".join(f"{row['connections']} conn." for row in group)
-    limits = " | ".join(f"{row['limit_images_per_second']:.1f}" for row in group)
     lines = [
         f"| server | {counts} | p50; p99, ms | refused | errors | wrong |",
         "|" + "---|" * (len(group) + 5),
-        f"| in-process limit | {limits} | | | | |",
+        *(_values(f"limit of `{target}`", [f"{rate:.1f}" for rate in rates]) for target, rates in _limits(group)),
     ]
     lines += [_line(name, group) for name in names]
-    ratios = " | ".join(f"{row['ratio_to_best_peer']:.2f}" if "ratio_to_best_peer" in row else "-" for row in group)
-    return "\n".join([*lines, f"| convoy to the best peer | {ratios} | | | | |", *_left_out(group)])
+    for name in (name for name in names if _is_ours(name)):
+        ratios = [row["ratio_to_best_peer"].get(name) for row in group]
+        lines.append(_values(f"{name} to the best peer", ["-" if each is None else f"{each:.2f}" for each in ratios]))
+    return "\n".join([*lines, *_left_out(group)])
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(OURS)
+
+
+def _limits(group: list[Row]) -> list[tuple[str, list[float]]]:
+    targets = group[0]["limits_images_per_second"]
+    return [(target, [row["limits_images_per_second"][target] for row in group]) for target in targets]
+
+
+def _values(name: str, values: list[str]) -> str:
+    return f"| {name} | {' | '.join(values)} | | | | |"
 
 
 def _rank(name: str, group: list[Row]) -> tuple[bool, float]:
     """This service first, then the fastest."""
     shares = [row["servers"][name]["share_of_limit"] for row in group if name in row["servers"]]
-    return name != OURS, -max(shares, default=0.0)
+    return not _is_ours(name), -max(shares, default=0.0)
 
 
 def _line(name: str, group: list[Row]) -> str:
@@ -110,7 +122,7 @@ def _cell(name: str, row: Row) -> str:
         return "-"
     found = row["servers"][name]
     text = f"{found['images_per_second']:.1f} ({100 * found['share_of_limit']:.0f} %)"
-    return f"**{text}**" if row.get("best_peer") == name else text
+    return f"**{text}**" if row["best_peer"] == name else text
 
 
 def _left_out(group: list[Row]) -> list[str]:
@@ -121,12 +133,18 @@ def _left_out(group: list[Row]) -> list[str]:
 def servers_table(rows: list[Row]) -> str:
     """Each server's processes, threads and versions."""
     about = {name: each for row in rows for name, each in row["about"].items()}
-    lines = ["| server | has | asked with | versions |", "|---|---|---|---|"]
+    lines = ["| server | serves | has | asked with | versions |", "|---|---|---|---|---|"]
     for name, each in about.items():
         paused = "; paused while others are measured: it polls" if each["paused_between_turns"] else ""
         found = ", ".join(f"{library} {version}" for library, version in each["versions"].items())
-        lines.append(f"| {name} | {each['has']}{paused} | {each['request']} | {found} |")
+        lines.append(f"| {name} | {_served(name, rows)} | {each['has']}{paused} | {each['request']} | {found} |")
     return "\n".join(lines)
+
+
+def _served(name: str, rows: list[Row]) -> str:
+    """The artefacts that it had; this service's own choice may be another for another network."""
+    found = (row["about"][name]["serves"] for row in rows if name in row["about"])
+    return ", ".join(f"`{each}`" for each in dict.fromkeys(found) if each) or "-"
 
 
 def replaced(page: str, name: str, body: str) -> str:

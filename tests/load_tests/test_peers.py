@@ -84,9 +84,9 @@ def test_the_best_peer_is_the_fastest_that_answers_rightly() -> None:
         "right": summary([turn(50), turn(40)], [100, 100]),
         "slow": summary([turn(10), turn(10)], [100, 100]),
     }
-    assert best_peer(servers) == "right"
-    assert ratio(servers, "right") == 1.75
-    assert best_peer({"convoy": servers["convoy"]}) is None
+    assert best_peer(servers, ["convoy"]) == "right"
+    assert ratio(servers, "convoy", "right") == 1.75
+    assert best_peer({"convoy": servers["convoy"]}, ["convoy"]) is None
 
 
 def test_answers_count_within_the_window_and_are_checked_outside_it_too() -> None:
@@ -196,6 +196,19 @@ def test_a_server_is_ended_with_all_its_processes(tmp_path: Path, tiny_bundle: P
     assert not any(process.is_running() for process in processes)
 
 
+def test_what_a_dead_server_left_is_ended_too(tmp_path: Path, tiny_bundle: Path) -> None:
+    server = started(tmp_path, tiny_bundle, PARENT)
+    try:
+        server.start(RED)
+        first, child = server.processes()
+        first.kill()
+        first.wait(10)
+        assert child.is_running()
+    finally:
+        server.stop()
+    assert not child.is_running()
+
+
 def test_a_server_that_does_not_start_says_why(tmp_path: Path, tiny_bundle: Path) -> None:
     server = started(tmp_path, tiny_bundle, "import sys; sys.exit('no such model')")
     with pytest.raises(NotStarted, match="^stand-in: no such model$"):
@@ -235,7 +248,7 @@ def test_requirements_are_names_and_exact_versions_without_torch() -> None:
 
 
 def test_finished_rows_are_kept_and_not_measured_again(tmp_path: Path) -> None:
-    key = {"model": "m", "artefact": "fp32", "rounds": 5}
+    key = {"model": "m", "entered": ["convoy"], "rounds": 5}
     record = Record(tmp_path / "peers.json")
     assert not record.has({**key, "connections": 8})
     record.add({**key, "connections": 8, "limit": 1})
@@ -252,7 +265,20 @@ def test_the_comparison_runs(tiny_bundle: Path, tmp_path: Path) -> None:
     """The whole driver, with environments of two frameworks; one of them is paused between its turns."""
     out = tmp_path / "peers.json"
     command = [sys.executable, "-m", "scripts.peers_benchmark", str(tiny_bundle), "--images", str(tiny_bundle)]
-    options = ["--peers", "fastapi", "litserve-batches", "--rounds", "2", "--seconds", "0.8", "--connections", "2"]
+    options = [
+        "--artefact",
+        "fp32",
+        "default",
+        "--peers",
+        "fastapi",
+        "litserve-batches",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.8",
+        "--connections",
+        "2",
+    ]
     before = time.time()
     result = subprocess.run(
         [*command, *options, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=590
@@ -261,7 +287,8 @@ def test_the_comparison_runs(tiny_bundle: Path, tmp_path: Path) -> None:
     (row,) = json.loads(out.read_text())["rows"]
     if any("pip" in reason for reason in row["left_out"].values()):
         pytest.skip(f"no environment: {row['left_out']}")
-    assert set(row["servers"]) == {"convoy", "fastapi", "litserve-batches"}
+    assert set(row["servers"]) == {"convoy", "convoy-auto", "fastapi", "litserve-batches"}
+    assert row["ratio_to_best_peer"].keys() == {"convoy", "convoy-auto"}
     for name, found in row["servers"].items():
         assert found["answers"] > 0, name
         assert (found["wrong_answers"], found["errors"]) == (0, 0), name

@@ -36,11 +36,15 @@ def server(rate: float, limit: float, **changes: Any) -> dict[str, Any]:
 
 
 def row(connections: int, **changes: Any) -> dict[str, Any]:
-    about = {"has": "2 workers", "request": "raw body", "versions": {"litserve": "0.2"}, "paused_between_turns": False}
+    about = {
+        "serves": "onnx",
+        "has": "2 workers",
+        "request": "raw body",
+        "versions": {"litserve": "0.2"},
+        "paused_between_turns": False,
+    }
     return {
         "model": "net",
-        "artefact": "fp32",
-        "serves": "onnx",
         "connections": connections,
         "date": "2026-11-24T22:20:00+00:00",
         "machine": "A processor",
@@ -48,12 +52,17 @@ def row(connections: int, **changes: Any) -> dict[str, Any]:
         "rounds": 5,
         "seconds": 3.0,
         "command": "python -m scripts.peers_benchmark net",
-        "limit_images_per_second": 100.0,
-        "servers": {"convoy": server(90, 100), "litserve": server(60, 100, errors=2), "fastapi": server(75, 100)},
+        "limits_images_per_second": {"onnx": 100.0, "onnx-int8": 250.0},
+        "servers": {
+            "convoy": server(90, 100),
+            "convoy-auto": server(225, 100),
+            "litserve": server(60, 100, errors=2),
+            "fastapi": server(75, 100),
+        },
         "left_out": {},
         "best_peer": "fastapi",
-        "ratio_to_best_peer": 1.2,
-        "about": {"convoy": about, "litserve": {**about, "paused_between_turns": True}},
+        "ratio_to_best_peer": {"convoy": 1.2, "convoy-auto": 3.0},
+        "about": {"convoy-auto": {**about, "serves": "onnx-int8"}, "litserve": {**about, "paused_between_turns": True}},
         **changes,
     }
 
@@ -74,16 +83,21 @@ def test_the_table_has_every_server_and_marks_the_best_peer() -> None:
     text = peers_section([row(32), row(8)])
     assert "| server | 8 conn. | 32 conn. |" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert [line.split(" | ")[0] for line in lines[2:7]] == [
-        "| in-process limit",
+    assert [line.split(" | ")[0] for line in lines[2:10]] == [
+        "| limit of `onnx`",
+        "| limit of `onnx-int8`",
+        "| convoy-auto",
         "| convoy",
         "| fastapi",
         "| litserve",
+        "| convoy-auto to the best peer",
         "| convoy to the best peer",
     ]
     assert "| fastapi | **75.0 (75 %)** | **75.0 (75 %)** | 13; 27 / 13; 27 | 0 | 0 | 0 |" in text
     assert "| litserve | 60.0 (60 %) | 60.0 (60 %) | 17; 33 / 17; 33 | 0 | 4 | 0 |" in text
     assert "| convoy to the best peer | 1.20 | 1.20 |" in text
+    assert "| convoy-auto to the best peer | 3.00 | 3.00 |" in text
+    assert "| convoy-auto | `onnx-int8` | 2 workers | raw body | litserve 0.2 |" in text
     assert "took at most 2.1 % of them" in text
     assert "2 workers; paused while others are measured: it polls" in text
 
@@ -96,22 +110,21 @@ def test_a_server_that_was_left_out_is_named_with_its_reason() -> None:
     assert "Left out: fastapi: no port." in text
 
 
-def test_artefacts_are_not_mixed_in_a_table() -> None:
-    groups = grouped([row(8), row(8, artefact="default", serves="onnx-int8"), row(1)])
-    assert [[(each["artefact"], each["connections"]) for each in group] for group in groups] == [
-        [("fp32", 1), ("fp32", 8)],
-        [("default", 8)],
+def test_networks_are_not_mixed_in_a_table() -> None:
+    groups = grouped([row(8), row(8, model="other"), row(1)])
+    assert [[(each["model"], each["connections"]) for each in group] for group in groups] == [
+        [("net", 1), ("net", 8)],
+        [("other", 8)],
     ]
 
 
 def test_bars_are_as_long_as_what_they_show() -> None:
-    rows = [row(8), row(8, artefact="default", serves="onnx-int8")]
-    root = ElementTree.fromstring(plot(grouped(rows)))
+    root = ElementTree.fromstring(plot(grouped([row(8), row(8, model="other")])))
     space = "{http://www.w3.org/2000/svg}"
     bars = [float(each.get("width", "0")) for each in root.iter(f"{space}rect")][1:]
-    assert len(bars) == 6
-    assert bars[0] / bars[1] == pytest.approx(90 / 75, rel=0.01)
-    assert "convoy serving onnx-int8" in "".join(root.itertext())
+    assert len(bars) == 8
+    assert bars[0] / bars[1] == pytest.approx(225 / 90, rel=0.01)
+    assert "limit of onnx-int8: 250" in "".join(root.itertext())
 
 
 def test_nothing_measured_is_said() -> None:
