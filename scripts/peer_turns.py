@@ -55,13 +55,17 @@ class CheckedLoad(Load):
 
 @dataclass(frozen=True)
 class Turn:
-    """One server's part of a round. `wrong` counts answers with 200 that are not the picture's."""
+    """One server's part of a round. `wrong` counts answers with 200 that are not the picture's.
+
+    cpu_ms: the server's processor time for each answer, whoever else had the cores.
+    """
 
     images_per_second: float
     latencies_ms: list[float]
     statuses: dict[str, int]
     wrong: int
     generator_share: float
+    cpu_ms: float | None = None
 
 
 def as_bytes(request: httpx.Request) -> bytes:
@@ -130,6 +134,7 @@ def summary(turns: list[Turn], limits: list[float]) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     for turn in turns:
         statuses.update(turn.statuses)
+    costs = [turn.cpu_ms for turn in turns if turn.cpu_ms is not None]
     refused = sum(statuses[status] for status in REFUSALS)
     return {
         "images_per_second": median(rates, 1),
@@ -143,6 +148,7 @@ def summary(turns: list[Turn], limits: list[float]) -> dict[str, Any]:
         "refused": refused,
         "errors": sum(statuses.values()) - statuses["200"] - refused,
         "statuses": dict(sorted(statuses.items())),
+        "cpu_ms_per_answer": median(costs, 2) if costs else None,
         "generator_share_of_cores": median([turn.generator_share for turn in turns], 3),
     }
 

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,10 @@ class Entrant:
 
     def turn(self, connections: int, seconds: float) -> Turn:
         """Under load."""
-        return take_turn(self.server.url, self.requests, self.expected, connections, seconds)
+        before = self.server.cpu_seconds()
+        taken = take_turn(self.server.url, self.requests, self.expected, connections, seconds)
+        spent, good = self.server.cpu_seconds() - before, taken.statuses.get("200", 0)
+        return replace(taken, cpu_ms=1000 * spent / good if good and spent >= 0 else None)
 
 
 class Field:
@@ -286,7 +289,7 @@ def compare(bundle: Path, options: argparse.Namespace, record: Record) -> None:
         return
     with line_up(bundle, options, contenders) as field:
         expected = estimate(field, missing, options.rounds, options.seconds) / 60
-        print(f"{key['model']}: about {expected:.1f} minutes", file=sys.stderr, flush=True)
+        print(f"{key['model']}: about {expected:.1f} minutes from now", file=sys.stderr, flush=True)
         about = {each.name: described(each, field) for each in contenders}
         for count in missing:
             when = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
@@ -310,7 +313,7 @@ def report(row: dict[str, Any]) -> None:
         counts = f"{found['wrong_answers']} wrong, {found['refused']} refused, {found['errors']} errors"
         times = f"p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms"
         rate = f"{found['images_per_second']:8.1f}/s {100 * found['share_of_limit']:6.1f} %"
-        print(f"  {name:18} {rate}  {times}; {counts}", flush=True)
+        print(f"  {name:18} {rate}  {times}; {found['cpu_ms_per_answer']} ms of CPU; {counts}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -331,6 +334,9 @@ def main() -> None:
     """The command line."""
     options = arguments()
     record = Record(options.out)
+    turns = len(options.bundles) * len(options.connections) * options.rounds
+    least = turns * options.seconds * (len(options.peers) + 2 * len(options.artefact)) / 60
+    print(f"turns: {least:.1f} minutes; starts and last answers come on top", file=sys.stderr, flush=True)
     for bundle in options.bundles:
         compare(bundle, options, record)
 

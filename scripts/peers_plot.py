@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 Row = dict[str, Any]
 
 WIDTH, LEFT, RIGHT = 820, 150, 120
-HEADER, BAR, GAP, PANEL_GAP = 44, 9, 7, 26
+HEADER, BAR, GAP, PANEL_GAP = 56, 9, 7, 26
 OURS = "convoy"
 TONES = {True: ("#9db8e0", "#6d94cf", "#3f70bd", "#1f4e9c"), False: ("#d5d5d5", "#b8b8b8", "#999999", "#787878")}
 """Few to many connections: this service in blue, peers in grey."""
@@ -46,12 +46,10 @@ def _panel(group: list[Row], top: float) -> tuple[list[str], float]:
         lines.append(_text(LEFT - 8, y + block / 2 + 4, name, 'font-weight="600"' if _is_ours(name) else ""))
         lines += _bars(name, group, y, scale)
     bottom = top + HEADER + len(names) * (block + GAP)
-    for target, limit in limits.items():
-        x, above = LEFT + limit * scale, top + HEADER - 6
-        lines.append(
-            f'<path d="M{x:.1f} {above:.1f}V{bottom:.1f}" stroke="#c0392b" stroke-dasharray="4 3" fill="none"/>'
-        )
-        lines.append(_text(x, above - 4, f"limit of {target}: {limit:.0f}", 'font-size="10" fill="#c0392b"', "middle"))
+    for number, (target, limit) in enumerate(limits.items()):
+        x, above = LEFT + limit * scale, top + HEADER - 4 - 11 * (len(limits) - 1 - number)
+        lines.append(f'<path d="M{x:.1f} {above - 8:.1f}V{bottom:.1f}" stroke="#c0392b" stroke-dasharray="4 3"/>')
+        lines.append(_text(x, above, f"limit of {target}: {limit:.1f}", 'font-size="10" fill="#c0392b"', "start", 4))
     return lines, bottom - top
 
 

@@ -79,8 +79,8 @@ def table(group: list[Row]) -> str:
     names = sorted({name for row in group for name in row["servers"]}, key=lambda name: _rank(name, group))
     counts = " | ".join(f"{row['connections']} conn." for row in group)
     lines = [
-        f"| server | {counts} | p50; p99, ms | refused | errors | wrong |",
-        "|" + "---|" * (len(group) + 5),
+        f"| server | {counts} | p50; p99, ms | CPU, ms | refused | errors | wrong |",
+        "|" + "---|" * (len(group) + 6),
         *(_values(f"limit of `{target}`", [f"{rate:.1f}" for rate in rates]) for target, rates in _limits(group)),
     ]
     lines += [_line(name, group) for name in names]
@@ -100,7 +100,7 @@ def _limits(group: list[Row]) -> list[tuple[str, list[float]]]:
 
 
 def _values(name: str, values: list[str]) -> str:
-    return f"| {name} | {' | '.join(values)} | | | | |"
+    return f"| {name} | {' | '.join(values)} | | | | | |"
 
 
 def _rank(name: str, group: list[Row]) -> tuple[bool, float]:
@@ -113,8 +113,9 @@ def _line(name: str, group: list[Row]) -> str:
     found = [row["servers"][name] for row in group if name in row["servers"]]
     cells = [_cell(name, row) for row in group]
     times = " / ".join(f"{each['p50_ms']:.0f}; {each['p99_ms']:.0f}" if each["p50_ms"] else "-" for each in found)
+    costs = " / ".join("-" if (cost := each["cpu_ms_per_answer"]) is None else f"{cost:.1f}" for each in found)
     sums = [str(sum(each[what] for each in found)) for what in ("refused", "errors", "wrong_answers")]
-    return f"| {' | '.join([name, *cells, times, *sums])} |"
+    return f"| {' | '.join([name, *cells, times, costs, *sums])} |"
 
 
 def _cell(name: str, row: Row) -> str:

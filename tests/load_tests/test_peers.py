@@ -50,9 +50,9 @@ def service(tiny_bundle: Path) -> Iterator[Served]:
         yield running
 
 
-def turn(rate: float, wrong: int = 0, **statuses: int) -> Turn:
+def turn(rate: float, wrong: int = 0, cpu_ms: float | None = None, **statuses: int) -> Turn:
     found = {name.removeprefix("s"): count for name, count in statuses.items()} or {"200": 1}
-    return Turn(rate, [1000 / rate], found, wrong, 0.02)
+    return Turn(rate, [1000 / rate], found, wrong, 0.02, cpu_ms)
 
 
 def test_nobody_always_comes_first_or_follows_the_same_neighbour() -> None:
@@ -66,7 +66,8 @@ def test_nobody_always_comes_first_or_follows_the_same_neighbour() -> None:
 
 
 def test_a_share_is_of_the_limit_of_its_own_round() -> None:
-    found = summary([turn(80), turn(40), turn(90)], [100, 50, 100])
+    found = summary([turn(80, cpu_ms=12), turn(40), turn(90, cpu_ms=14)], [100, 50, 100])
+    assert found["cpu_ms_per_answer"] == 13
     assert found["rounds_share_of_limit"] == [0.8, 0.8, 0.9]
     assert found["share_of_limit"] == 0.8
     assert found["images_per_second"] == 80
@@ -292,6 +293,7 @@ def test_the_comparison_runs(tiny_bundle: Path, tmp_path: Path) -> None:
     for name, found in row["servers"].items():
         assert found["answers"] > 0, name
         assert (found["wrong_answers"], found["errors"]) == (0, 0), name
+        assert found["cpu_ms_per_answer"] > 0, name
     assert row["best_peer"] in ("fastapi", "litserve-batches")
     assert row["about"]["litserve-batches"]["paused_between_turns"]
     assert "minutes" in result.stderr

@@ -27,6 +27,7 @@ def server(rate: float, limit: float, **changes: Any) -> dict[str, Any]:
         "share_of_limit": rate / limit,
         "p50_ms": 1000 / rate,
         "p99_ms": 2000 / rate,
+        "cpu_ms_per_answer": 9.55,
         "refused": 0,
         "errors": 0,
         "wrong_answers": 0,
@@ -93,8 +94,8 @@ def test_the_table_has_every_server_and_marks_the_best_peer() -> None:
         "| convoy-auto to the best peer",
         "| convoy to the best peer",
     ]
-    assert "| fastapi | **75.0 (75 %)** | **75.0 (75 %)** | 13; 27 / 13; 27 | 0 | 0 | 0 |" in text
-    assert "| litserve | 60.0 (60 %) | 60.0 (60 %) | 17; 33 / 17; 33 | 0 | 4 | 0 |" in text
+    assert "| fastapi | **75.0 (75 %)** | **75.0 (75 %)** | 13; 27 / 13; 27 | 9.6 / 9.6 | 0 | 0 | 0 |" in text
+    assert "| litserve | 60.0 (60 %) | 60.0 (60 %) | 17; 33 / 17; 33 | 9.6 / 9.6 | 0 | 4 | 0 |" in text
     assert "| convoy to the best peer | 1.20 | 1.20 |" in text
     assert "| convoy-auto to the best peer | 3.00 | 3.00 |" in text
     assert "| convoy-auto | `onnx-int8` | 2 workers | raw body | litserve 0.2 |" in text
