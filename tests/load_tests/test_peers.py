@@ -35,7 +35,7 @@ from scripts.peer_turns import (
     take_turn,
     turn_of,
 )
-from scripts.peers_benchmark import Record, answers
+from scripts.peers_benchmark import Field, Record, answers, measure
 from tests.pictures import encode, plain
 from tests.service.conftest import Served, plainly_served
 
@@ -177,8 +177,7 @@ def wait_for_status(process: psutil.Process, status: str) -> None:
 
 
 def started(tmp_path: Path, tiny_bundle: Path, program: str) -> Server:
-    contender = Contender("stand-in", "fastapi", ("-c", program), None, "one thread", True)
-    return Server(contender, Path(sys.executable), tiny_bundle, tmp_path / "log")
+    return Server(contender("stand-in", program), Path(sys.executable), tiny_bundle, tmp_path / "log")
 
 
 def test_a_server_is_ended_with_all_its_processes(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -215,6 +214,52 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path, tiny_bundle: Path
     with pytest.raises(NotStarted, match="^stand-in: no such model$"):
         server.start(RED)
     assert server.processes() == []
+
+
+def contender(name: str, program: str) -> Contender:
+    return Contender(name, "fastapi", ("-c", program), None, "one thread", True)
+
+
+@pytest.fixture
+def field(tmp_path: Path, tiny_bundle: Path) -> Iterator[Field]:
+    """One server that answers everything with nothing, one that does not start."""
+    field = Field(tiny_bundle, [RED, GREEN])
+    try:
+        field.enter(contender("empty", PARENT), Path(sys.executable), tmp_path)
+        field.enter(contender("broken", "import sys; sys.exit('no such model')"), Path(sys.executable), tmp_path)
+        yield field
+    finally:
+        field.close()
+
+
+def test_a_server_that_does_not_start_is_named_and_the_rest_goes_on(field: Field) -> None:
+    row = measure(field, 2, 2, 0.4)
+    assert row["left_out"] == {"broken": "broken: no such model"}
+    assert set(row["servers"]) == {"empty"}
+    assert row["servers"]["empty"]["wrong_answers"] == row["servers"]["empty"]["answers"] > 0
+    assert (row["best_peer"], row["ratio_to_best_peer"]) == (None, {})
+    assert row["limits_images_per_second"]["onnx"] > 0
+
+
+def test_a_server_that_died_is_started_again_for_its_next_turn(field: Field) -> None:
+    before = field.entrants["empty"].server.processes()
+    before[0].kill()
+    before[0].wait(10)
+    found = field.take("empty", 1, 0.2)
+    assert found is not None
+    assert found.statuses["200"] > 0
+    assert not any(process.is_running() for process in before)
+
+
+def test_a_restless_server_is_paused_but_for_its_turns(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.peers_benchmark.idle_cores", lambda servers, seconds: {"empty": 0.2})
+    field.settle()
+    server = field.entrants["empty"].server
+    assert server.paused
+    found = field.take("empty", 1, 0.2)
+    assert found is not None
+    assert found.statuses["200"] > 0
+    assert server.paused
 
 
 def test_an_environment_is_made_again_only_for_other_requirements(
