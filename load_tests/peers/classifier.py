@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 CORES = int(os.environ["PEERS_CORES"])
 
@@ -32,7 +32,8 @@ class Classifier:
         self.session = ort.InferenceSession(os.environ["PEERS_MODEL"], options, providers=["CPUExecutionProvider"])
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """uint8 [crop, crop, 3]: the short side resized, then the centre."""
+        """uint8 [crop, crop, 3]: upright, the short side resized, then the centre."""
+        ImageOps.exif_transpose(image, in_place=True)
         image = image.convert("RGB")
         width, height = image.size
         short = min(width, height)

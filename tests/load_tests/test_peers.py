@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from bundle.image import decode
 from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
 from load_tests.answers import Expected
@@ -153,6 +155,18 @@ def test_peers_see_the_pixels_that_the_bundle_sees(classifier: ModuleType, size:
     spec = Preprocess(resize=peer.resize, crop=peer.crop, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     assert (peer.pixels(image) == preprocess(image, spec)).all()
     assert peer.classify(Image.merge("RGB", image.split()))["predictions"][0]["label"] == "green"
+
+
+def test_peers_turn_pictures_upright_too(classifier: ModuleType) -> None:
+    image = plain("green", 50, 30)
+    image.putpixel((0, 0), (255, 0, 0))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    data = BytesIO()
+    image.save(data, "PNG", exif=exif)
+    peer = classifier.Classifier()
+    spec = Preprocess(resize=peer.resize, crop=peer.crop, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    assert (peer.pixels(Image.open(data)) == preprocess(decode(data.getvalue()), spec)).all()
 
 
 PARENT = """
