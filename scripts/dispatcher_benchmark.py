@@ -26,7 +26,8 @@ from bundle.image import decode
 from bundle.onnx_session import OnnxSession
 from bundle.preprocess import preprocess
 from load_tests.closed_loop import Load, read_pictures
-from scripts.serving_benchmark import Limit, rate
+from scripts.limit import Limit
+from scripts.serving_benchmark import rate
 from service.run import ROOT
 from tests.serving import bento_server, free_port, server
 

@@ -16,68 +16,18 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bundle.cores import available_cores
-from bundle.folder import open_bundle
-from bundle.image import decode
-from bundle.onnx_session import OnnxSession
-from bundle.preprocess import preprocess
-from bundle.scores import top_k
 from load_tests.closed_loop import Load, quantile, read_pictures
+from scripts.limit import Limit
 from tests.serving import Server, bento_server
 
 CONNECTIONS = (1, 8, 32, 64)
-
-
-class Limit:
-    """What the machine gives without a service."""
-
-    def __init__(self, bundle: Path, pictures: list[bytes]) -> None:
-        opened = open_bundle(bundle)
-        self._manifest = opened.manifest
-        artefact = self._manifest.artefact("onnx")
-        self._session = OnnxSession(opened.path(artefact), artefact, threads=1)
-        self._pictures = pictures
-
-    def one(self, number: int) -> None:
-        """One picture's whole way."""
-        image = decode(self._pictures[number % len(self._pictures)])
-        pixels = preprocess(image, self._manifest.preprocess)
-        top_k(self._session.run(pixels[np.newaxis])[0], self._manifest.labels, 5)
-
-    def per_second(self, threads: int, seconds: float) -> float:
-        """Pictures per second on so many threads."""
-        until, counts = time.perf_counter() + seconds, [0] * threads
-
-        def loop(lane: int) -> None:
-            while time.perf_counter() < until:
-                self.one(lane + counts[lane] * threads)
-                counts[lane] += 1
-
-        started = time.perf_counter()
-        running = [threading.Thread(target=loop, args=(lane,)) for lane in range(threads)]
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join()
-        return sum(counts) / (time.perf_counter() - started)
-
-    def median_ms(self, count: int) -> float:
-        """One picture after the other on one thread."""
-        times = []
-        for number in range(count):
-            started = time.perf_counter()
-            self.one(number)
-            times.append(1000 * (time.perf_counter() - started))
-        return statistics.median(times)
 
 
 def ask(server: Server, pictures: list[bytes], connections: int, seconds: float) -> Load:

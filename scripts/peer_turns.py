@@ -1,0 +1,170 @@
+"""One server's turn under load with every answer checked, and what the turns of several rounds come to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from bundle.cores import available_cores
+from load_tests.answers import Expected, WrongAnswer, check
+from load_tests.closed_loop import Exchange, Load, quantile
+
+RAMP = 0.5
+"""Seconds at the start of a turn that do not count: connections open and queues fill."""
+
+REFUSALS = ("429", "503")
+"""Statuses by which a server says that it has enough to do."""
+
+
+class Answered(Exchange):
+    """A connection that keeps the body of every 200, to be looked at after the turn."""
+
+    def __init__(self, bodies: list[tuple[bytes, bytes]]) -> None:
+        super().__init__()
+        self._bodies = bodies
+
+    async def ask(self, request: bytes) -> int:
+        status = await super().ask(request)
+        if status == 200:
+            self._bodies.append((request, bytes(self._buffer).partition(b"\r\n\r\n")[2]))
+        return status
+
+
+class CheckedLoad(Load):
+    """The closed loop without health probes, whose requests are given and whose answers are kept."""
+
+    def __init__(self, url: str, requests: list[bytes]) -> None:
+        super().__init__(url, [])
+        self.requests = requests
+        self.probes = {}
+        self.bodies: list[tuple[bytes, bytes]] = []
+
+    async def _connect(self) -> Exchange:
+        loop = asyncio.get_running_loop()
+        _, exchange = await loop.create_connection(lambda: Answered(self.bodies), self.host, self.port)
+        return exchange
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One server's part of a round. `wrong` counts answers with 200 that are not the picture's.
+
+    cpu_ms: the server's processor time for each answer, whoever else had the cores.
+    """
+
+    images_per_second: float
+    latencies_ms: list[float]
+    statuses: dict[str, int]
+    wrong: int
+    generator_share: float
+    cpu_ms: float | None = None
+
+
+def as_bytes(request: httpx.Request) -> bytes:
+    """The request as it goes over the wire."""
+    body = request.read()
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    return f"{request.method} {request.url.raw_path.decode()} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+def take_turn(url: str, requests: list[bytes], expected: list[Expected], connections: int, seconds: float) -> Turn:
+    """Keep `connections` busy for so long; `expected[i]` is the answer to `requests[i]`."""
+    load = CheckedLoad(url, requests)
+    busy, started = time.process_time(), time.perf_counter()
+    asyncio.run(load.run(connections, seconds))
+    share = (time.process_time() - busy) / (time.perf_counter() - started) / available_cores()
+    return turn_of(load, dict(zip(requests, expected, strict=True)), started, seconds, share)
+
+
+def turn_of(load: CheckedLoad, answers: dict[bytes, Expected], started: float, seconds: float, share: float) -> Turn:
+    """What counts are good answers between the ramp and the end; what is checked is every one.
+
+    The window's ends are fixed: from the first answer to the last would flatter a server that answers in batches, and
+    up to the last connection's end one would pay for uneven connections.
+    """
+    ramp = min(RAMP, seconds / 4)
+    inside = [took for when, took in load.good if started + ramp <= when < started + seconds]
+    return Turn(
+        images_per_second=len(inside) / (seconds - ramp),
+        latencies_ms=[1000 * took for took in inside],
+        statuses={str(status): count for status, count in sorted(load.statuses.items())},
+        wrong=sum(not is_right(body, answers[request]) for request, body in load.bodies),
+        generator_share=share,
+    )
+
+
+def is_right(body: bytes, expected: Expected) -> bool:
+    """Whether an answer, alone or as the one element of a list, is the picture's."""
+    try:
+        answer = json.loads(body)
+        check(answer[0] if isinstance(answer, list) and len(answer) == 1 else answer, expected)
+    except (ValueError, WrongAnswer):
+        return False
+    return True
+
+
+def order(names: Sequence[str], turn: int) -> list[str]:
+    """Who comes when in round `turn`: each round begins one further, and every other round runs backwards.
+
+    So nobody always follows the same neighbour, or always comes first.
+    """
+    start = turn % len(names) if names else 0
+    turned = [*names[start:], *names[:start]]
+    return turned if turn % 2 == 0 else turned[::-1]
+
+
+def median(values: Sequence[float], digits: int) -> float:
+    """Rounded."""
+    return round(statistics.median(values), digits)
+
+
+def summary(turns: list[Turn], limits: list[float]) -> dict[str, Any]:
+    """One server's rounds; `limits[i]` is the limit measured in the same round as `turns[i]`."""
+    rates = [turn.images_per_second for turn in turns]
+    shares = [rate / limit for rate, limit in zip(rates, limits, strict=True)]
+    latencies = [took for turn in turns for took in turn.latencies_ms]
+    statuses: Counter[str] = Counter()
+    for turn in turns:
+        statuses.update(turn.statuses)
+    costs = [turn.cpu_ms for turn in turns if turn.cpu_ms is not None]
+    refused = sum(statuses[status] for status in REFUSALS)
+    return {
+        "images_per_second": median(rates, 1),
+        "rounds_images_per_second": [round(rate, 1) for rate in rates],
+        "share_of_limit": median(shares, 3),
+        "rounds_share_of_limit": [round(share, 3) for share in shares],
+        "p50_ms": _rounded(quantile(latencies, 0.5)),
+        "p99_ms": _rounded(quantile(latencies, 0.99)),
+        "answers": statuses["200"],
+        "wrong_answers": sum(turn.wrong for turn in turns),
+        "refused": refused,
+        "errors": sum(statuses.values()) - statuses["200"] - refused,
+        "statuses": dict(sorted(statuses.items())),
+        "cpu_ms_per_answer": median(costs, 2) if costs else None,
+        "generator_share_of_cores": median([turn.generator_share for turn in turns], 3),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def best_peer(servers: dict[str, dict[str, Any]], ours: Collection[str]) -> str | None:
+    """Whose median share of the limit is the largest, without wrong answers; None where no peer ran."""
+    right = [name for name, row in servers.items() if name not in ours and not row["wrong_answers"]]
+    return max(right, key=lambda name: servers[name]["share_of_limit"], default=None)
+
+
+def ratio(servers: dict[str, dict[str, Any]], ours: str, peer: str) -> float | None:
+    """The median over the rounds of our images per second to the peer's in the same round."""
+    pairs = zip(*(servers[name]["rounds_images_per_second"] for name in (ours, peer)), strict=True)
+    ratios = [mine / theirs for mine, theirs in pairs if theirs]
+    return median(ratios, 2) if ratios else None

@@ -1,0 +1,143 @@
+"""What docs/performance.md says of serving is what docs/measured holds."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+
+from scripts.peers_plot import plot
+from scripts.serving_table import (
+    PAGE,
+    PLOT,
+    UNMEASURED,
+    grouped,
+    limit_section,
+    measured_peers,
+    peers_section,
+    replaced,
+    written,
+)
+
+
+def server(rate: float, limit: float, **changes: Any) -> dict[str, Any]:
+    return {
+        "images_per_second": rate,
+        "share_of_limit": rate / limit,
+        "p50_ms": 1000 / rate,
+        "p99_ms": 2000 / rate,
+        "cpu_ms_per_answer": 9.55,
+        "refused": 0,
+        "errors": 0,
+        "wrong_answers": 0,
+        "generator_share_of_cores": 0.021,
+        **changes,
+    }
+
+
+def row(connections: int, **changes: Any) -> dict[str, Any]:
+    about = {
+        "serves": "onnx",
+        "has": "2 workers",
+        "request": "raw body",
+        "versions": {"litserve": "0.2"},
+        "paused_between_turns": False,
+    }
+    return {
+        "model": "net",
+        "connections": connections,
+        "date": "2026-11-24T22:20:00+00:00",
+        "machine": "A processor",
+        "cores": 2,
+        "rounds": 5,
+        "seconds": 3.0,
+        "command": "python -m scripts.peers_benchmark net",
+        "limits_images_per_second": {"onnx": 100.0, "onnx-int8": 250.0},
+        "servers": {
+            "convoy": server(90, 100),
+            "convoy-auto": server(225, 100),
+            "litserve": server(60, 100, errors=2),
+            "fastapi": server(75, 100),
+        },
+        "left_out": {},
+        "best_peer": "fastapi",
+        "ratio_to_best_peer": {"convoy": 1.2, "convoy-auto": 3.0},
+        "about": {"convoy-auto": {**about, "serves": "onnx-int8"}, "litserve": {**about, "paused_between_turns": True}},
+        **changes,
+    }
+
+
+def test_the_page_is_what_was_measured() -> None:
+    page = PAGE.read_text()
+    assert page == written(page)
+
+
+def test_the_drawing_is_what_was_measured() -> None:
+    rows = measured_peers()
+    assert PLOT.is_file() == bool(rows)
+    if rows:
+        assert PLOT.read_text() == plot(grouped(rows))
+
+
+def test_the_table_has_every_server_and_marks_the_best_peer() -> None:
+    text = peers_section([row(32), row(8)])
+    assert "| server | 8 conn. | 32 conn. |" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[0] for line in lines[2:10]] == [
+        "| limit of `onnx`",
+        "| limit of `onnx-int8`",
+        "| convoy-auto",
+        "| convoy",
+        "| fastapi",
+        "| litserve",
+        "| convoy-auto to the best peer",
+        "| convoy to the best peer",
+    ]
+    assert "| fastapi | **75.0 (75 %)** | **75.0 (75 %)** | 13; 27 / 13; 27 | 9.6 / 9.6 | 0 | 0 | 0 |" in text
+    assert "| litserve | 60.0 (60 %) | 60.0 (60 %) | 17; 33 / 17; 33 | 9.6 / 9.6 | 0 | 4 | 0 |" in text
+    assert "| convoy to the best peer | 1.20 | 1.20 |" in text
+    assert "| convoy-auto to the best peer | 3.00 | 3.00 |" in text
+    assert "| convoy-auto | `onnx-int8` | 2 workers | raw body | litserve 0.2 |" in text
+    assert "took at most 2.1 % of them" in text
+    assert "2 workers; paused while others are measured: it polls" in text
+
+
+def test_a_server_that_was_left_out_is_named_with_its_reason() -> None:
+    without = row(8, left_out={"fastapi": "fastapi: no port"})
+    del without["servers"]["fastapi"]
+    text = peers_section([row(1), without])
+    assert "| fastapi | **75.0 (75 %)** | - |" in text
+    assert "Left out: fastapi: no port." in text
+
+
+def test_networks_are_not_mixed_in_a_table() -> None:
+    groups = grouped([row(8), row(8, model="other"), row(1)])
+    assert [[(each["model"], each["connections"]) for each in group] for group in groups] == [
+        [("net", 1), ("net", 8)],
+        [("other", 8)],
+    ]
+
+
+def test_bars_are_as_long_as_what_they_show() -> None:
+    root = ElementTree.fromstring(plot(grouped([row(8), row(8, model="other")])))
+    space = "{http://www.w3.org/2000/svg}"
+    bars = [float(each.get("width", "0")) for each in root.iter(f"{space}rect")][1:]
+    assert len(bars) == 8
+    assert bars[0] / bars[1] == pytest.approx(225 / 90, rel=0.01)
+    assert "limit of onnx-int8: 250" in "".join(root.itertext())
+
+
+def test_nothing_measured_is_said() -> None:
+    assert peers_section([]) == UNMEASURED
+
+
+def test_shares_of_the_limit() -> None:
+    ours = {"share_of_limit": 0.884, "shares": [0.899, 0.835], "p50_ms": 34.75, "generator_share_of_cores": 0.022}
+    text = limit_section({"net": [{"connections": 8, "limit_per_second": 261.1, "auto": ours}]})
+    assert text.splitlines()[-1] == "| net | 8 | 261.1 | 0.88 | 0.83 to 0.90 | 34.8 | 2.2 % |"
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="limit: expected one"):
+        replaced("no marks", "limit", "")
