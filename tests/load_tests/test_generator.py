@@ -208,3 +208,18 @@ def test_pictures_that_the_service_does_not_read_are_left_out(tmp_path: Path) ->
         code, _, text = load_test(service.url, tmp_path, tmp_path / "out")
     assert (code, len(text.splitlines())) == (2, 1), text
     assert "the service reads none of them: bad.png: 422 the image's pixels cannot be decoded" in text
+
+
+def test_a_file_that_stays_is_a_fault(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "temp").mkdir()
+
+    def leaking(path: str, number: int, seconds: float) -> Says:
+        if number > 1:  # the question before the load
+            (tmp_path / "temp" / "upload").touch()
+        return Says()
+
+    options = ("--rate", 50, "--duration", "500ms", "--warmup", "0s", "--temp", tmp_path / "temp")
+    with fake_service(leaking) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 1
+    assert summary["faults"] == [f"1 files stayed in {tmp_path / 'temp'}"]
