@@ -1,6 +1,6 @@
 """`python -m load_tests URL --images FOLDER …`: what `convoy loadtest` starts, in a process of its own.
 
-Exit code 0: the objective was met; 1: it was not, or there is no service; 2: bad input; 130: Ctrl-C.
+Exit code 0: the objective was met; 1: it was not, or there is no service; 2: bad input; 130: Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ monkey.patch_all()
 # ruff: noqa: E402
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,8 @@ from load_tests.target import Target
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
+    # As Ctrl-C does: the workers are ended before this process ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return run(read_options(sys.argv[1:] if arguments is None else arguments))
     except (LoadTestError, OSError) as error:
