@@ -49,7 +49,7 @@ class Fleet:
             self._runner = self._environment.create_master_runner(*bind)
         except (SystemExit, OSError) as error:
             raise GeneratorLost(f"cannot listen on {bind[0]}:{bind[1]}") from error
-        for kind in ("planned", "recorded", "done"):
+        for kind in ("listening", "planned", "recorded", "done"):
             self._runner.register_message(kind, self._keep)
         try:
             if not remote:
@@ -96,10 +96,9 @@ class Fleet:
         self._own = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
 
     def _gather(self, plan: dict[str, Any]) -> None:
-        clients = self._runner.clients
-        self._wait(
-            lambda: len(clients.ready) >= self._size, START_SECONDS, f"of {self._size} processes some are missing"
-        )
+        # Not locust's own "ready": a worker says that before it has a listener for the plan.
+        text = f"of {self._size} processes some are missing"
+        self._wait(lambda: self._count("listening") >= self._size, START_SECONDS, text)
         self._runner.send_message("plan", plan)
         self._wait(lambda: self._count("planned") == self._size, START_SECONDS, "a process did not take the pictures")
         # One user in every process; locust deals them out evenly.

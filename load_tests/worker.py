@@ -53,6 +53,7 @@ def run(host: str, port: int) -> None:
 
     runner.register_message("plan", on_plan)
     runner.register_message("phase", lambda msg, **_: Driver.inbox.put(msg.data))
+    runner.send_message("listening", {})
     runner.greenlet.join()
 
 
