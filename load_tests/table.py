@@ -51,7 +51,7 @@ def _overload(overload: dict[str, Any] | None, unit: str) -> list[str]:
         + (f" ({share:.0%} of the knee's)" if share is not None else "")
         + f", accepted p99 {_ms(above['accepted_p99_ms'])}, {refusals}; {normal}",
         *(
-            ["twice the knee met the objective too: something else disturbed a step, see --tries"]
+            ["twice the knee met the objective too: the steps ended too early, or one was disturbed (--tries)"]
             if above["met"]
             else []
         ),
