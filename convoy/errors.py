@@ -15,6 +15,7 @@ EXTRAS = {
     "sklearn": "train",
     "yaml": "train",
     "jinja2": "train",
+    "locust": "load",
     "tensorboard": "tensorboard",
     "timm": "timm",
     "onnx": "export",

@@ -1,0 +1,137 @@
+"""One stretch of constant load, and what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from load_tests.histogram import Histogram
+from load_tests.objective import share_of
+
+OK, NOT_SENT, REFUSED = "ok", "not sent", "refused 429"
+WRONG = "wrong answer"
+
+Mode = Literal["open", "closed"]
+Arrivals = Literal["poisson", "constant"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What to do.
+
+    load: arrivals per second (open) or clients that wait for their answer (closed). warmup: seconds at the start
+    that are shown and not counted. width: seconds of a point over time. outstanding: requests that may be open at
+    the same time; what is due beyond is an error and is not sent. timeout: seconds until an answer is given up.
+    after: seconds of `after_load` that follow without a pause, to see a service recover.
+    """
+
+    name: str
+    mode: Mode
+    load: float
+    seconds: float
+    warmup: float = 0.0
+    arrivals: Arrivals = "poisson"
+    seed: int = 0
+    outstanding: int = 1000
+    timeout: float = 30.0
+    width: float = 1.0
+    after: float = 0.0
+    after_load: float = 0.0
+
+    @property
+    def length(self) -> float:
+        """Seconds until nothing new is sent."""
+        return self.seconds + self.after
+
+    def message(self) -> dict[str, Any]:
+        """For the processes that send."""
+        return asdict(self)
+
+
+@dataclass
+class Cell:
+    """What was due in one point of time, of one kind of request."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    good: Histogram = field(default_factory=Histogram)
+    """Right answers, from the intended start."""
+    service: Histogram = field(default_factory=Histogram)
+    """The same answers from the moment they were sent: what a generator sees that forgets its own queue."""
+    refused: Histogram = field(default_factory=Histogram)
+    """Refusals (429), from the moment they were sent."""
+    lag: Histogram = field(default_factory=Histogram)
+    """How late the requests were sent: the generator's own fault."""
+
+    def merge(self, other: Cell) -> None:
+        self.outcomes.update(other.outcomes)
+        for name in ("good", "service", "refused", "lag"):
+            getattr(self, name).merge(getattr(other, name))
+
+    def packed(self) -> list[Any]:
+        """For a message between processes."""
+        histograms = (self.good, self.service, self.refused, self.lag)
+        return [dict(self.outcomes), *(histogram.packed() for histogram in histograms)]
+
+    @classmethod
+    def unpacked(cls, parts: list[Any]) -> Cell:
+        """The counterpart of `packed`."""
+        return cls(Counter(parts[0]), *(Histogram.unpacked(part) for part in parts[1:]))
+
+    @property
+    def due(self) -> int:
+        return self.outcomes.total()
+
+    @property
+    def error_share(self) -> float:
+        """Of all that was due; 1 when nothing was, for a step without a request proves nothing."""
+        return 1 - self.outcomes[OK] / self.due if self.due else 1.0
+
+    def latency(self, name: str) -> float | None:
+        """Seconds from the intended start, of right answers."""
+        if name == "mean":
+            return self.good.mean
+        if name == "max":
+            return self.good.longest if self.good.count else None
+        return self.good.quantile(share_of(name))
+
+
+@dataclass
+class Recording:
+    """Cells by (point of time, kind of request); `finished`: right answers by the point in which they came."""
+
+    cells: dict[tuple[int, str], Cell] = field(default_factory=dict)
+    finished: Counter[int] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """Of each kind of error, the first few messages."""
+
+    def cell(self, point: int, kind: str) -> Cell:
+        """The cell, made on first use."""
+        return self.cells.setdefault((point, kind), Cell())
+
+    def example(self, outcome: str, text: str) -> None:
+        """Keep the first few."""
+        kept = self.examples.setdefault(outcome, [])
+        if len(kept) < 3 and text not in kept:
+            kept.append(text)
+
+    def merge(self, other: Recording) -> None:
+        """Add what another process, or another second, recorded."""
+        for (point, kind), cell in other.cells.items():
+            self.cell(point, kind).merge(cell)
+        self.finished.update(other.finished)
+        for outcome, texts in other.examples.items():
+            for text in texts:
+                self.example(outcome, text)
+
+    def packed(self) -> dict[str, Any]:
+        """For a message between processes."""
+        cells = [[point, kind, cell.packed()] for (point, kind), cell in self.cells.items()]
+        finished = [list(self.finished), list(self.finished.values())]
+        return {"cells": cells, "finished": finished, "examples": self.examples}
+
+    @classmethod
+    def unpacked(cls, parts: dict[str, Any]) -> Recording:
+        """The counterpart of `packed`."""
+        cells = {(point, kind): Cell.unpacked(cell) for point, kind, cell in parts["cells"]}
+        return cls(cells, Counter(dict(zip(*parts["finished"], strict=True))), parts["examples"])

@@ -1,0 +1,105 @@
+"""Numbers of phases that were made up, so that each is known beforehand."""
+
+from __future__ import annotations
+
+import pytest
+
+from load_tests.figures import Measured, figures, judged, normal_again
+from load_tests.objective import parse
+from load_tests.phase import OK, REFUSED, Phase, Recording
+from load_tests.stages import Scrape, read
+
+METRICS = """# HELP convoy_stage_seconds x
+convoy_stage_seconds_bucket{le="0.01",model="m",stage="infer"} %(fast)s
+convoy_stage_seconds_bucket{le="0.02",model="m",stage="infer"} %(all)s
+convoy_stage_seconds_bucket{le="+Inf",model="m",stage="infer"} %(all)s
+convoy_stage_seconds_count{model="m",stage="infer"} %(all)s
+convoy_stage_seconds_sum{model="m",stage="infer"} %(sum)s
+convoy_shed_total{reason="time"} %(shed)s
+convoy_requests_total{route="/x y",status="200"} nonsense
+process_resident_memory_bytes 3.5e+08
+"""
+
+
+def measured(phase: Phase, counted: Scrape | None = None) -> Measured:
+    return Measured(phase, Recording(), offset=0, wall=phase.length, cpu=0.5, leader=0.1, counted=counted)
+
+
+def answer(run: Measured, due: float, seconds: float, outcome: str = OK, kind: str = "a") -> None:
+    """Put one request into the recording."""
+    width = run.phase.width
+    cell = run.recording.cell(int(due / width), kind)
+    cell.outcomes[outcome] += 1
+    if outcome == OK:
+        cell.good.add(seconds)
+        run.recording.finished[int((due + seconds) / width)] += 1
+    elif outcome == REFUSED:
+        cell.refused.add(seconds)
+
+
+def test_warm_up_and_what_comes_after_are_not_counted() -> None:
+    run = measured(Phase("x", "open", 10, 4, warmup=1, after=2, after_load=1))
+    for number in range(60):
+        warm, after = number < 10, number >= 40
+        answer(run, number / 10 + 0.05, 0.9 if warm or after else 0.01, OK if number % 10 else REFUSED)
+    found = figures(judged(run, parse("p99=20ms,errors=10%")))
+    assert (found["due"], found["ok"], found["errors"]) == (30, 27, {REFUSED: 3})
+    assert found["error_share"] == pytest.approx(0.1)
+    assert found["latency_ms"]["max"] == pytest.approx(10)
+    assert found["met"]
+    assert found["offered_per_second"] == pytest.approx(10)
+    # 9 of those due in the warm-up came in the first counted second.
+    assert found["good_per_second"] == pytest.approx((27 + 9) / 3, abs=0.4)
+    assert run.sent == 60
+    assert found["generator"]["cpu_ms_per_request"] == pytest.approx(10)
+    assert found["kinds"]["a"]["due"] == 30
+
+
+def test_a_step_without_a_request_meets_nothing() -> None:
+    run = judged(measured(Phase("x", "open", 1, 1)), parse("p95=1s,errors=50%"))
+    assert run.misses == ["p95: no right answer", "errors 100 % > 50 %"]
+
+
+@pytest.mark.parametrize(("slow_until", "expected"), [(0.0, 0.0), (1.0, 1.0), (2.5, 2.5), (4.0, None)])
+def test_normal_again_is_when_the_last_slow_point_has_passed(slow_until: float, expected: float | None) -> None:
+    run = measured(Phase("x", "open", 20, 2, width=0.25, after=4, after_load=10))
+    for number in range(40):
+        answer(run, number / 20 + 0.01, 3.0)
+    for number in range(40):
+        since = number / 10 + 0.01
+        answer(run, 2 + since, 0.5 if since < slow_until else 0.01)
+    assert normal_again(run, 0.1) == expected
+
+
+def test_an_error_is_not_normal_and_another_offset_changes_nothing() -> None:
+    run = measured(Phase("x", "open", 20, 2, width=0.25, after=4, after_load=10))
+    run.offset = 100
+    for number in range(60):
+        answer(run, number / 10 + 0.01, 0.01, REFUSED if number == 33 else OK)
+    assert normal_again(run, 0.1) == 1.5
+
+
+def test_what_the_service_counted_meanwhile_is_the_difference() -> None:
+    before = read(METRICS % {"fast": 10, "all": 20, "sum": 0.3, "shed": 1})
+    after = read(METRICS % {"fast": 100, "all": 120, "sum": 1.3, "shed": 5})
+    found = figures(measured(Phase("x", "open", 1, 1), after.since(before)))
+    infer = found["stages_ms"]["infer"]
+    assert (infer["mean"], infer["pictures"]) == (pytest.approx(10), 100)
+    # 90 of 100 are below 10 ms, so the 95th lies in the middle of the next bucket.
+    assert infer["p95"] == pytest.approx(15)
+    assert found["shed_by_service"] == {"time": 4}
+    assert after.memory == 3.5e8
+
+
+def test_recordings_of_several_processes_add_up() -> None:
+    first, second = measured(Phase("x", "open", 1, 2)), measured(Phase("x", "open", 1, 2))
+    for run in (first, second):
+        answer(run, 0.5, 0.2)
+        answer(run, 1.5, 0.1, "status 500", "b")
+        run.recording.example("status 500", "oops")
+    first.recording.merge(Recording.unpacked(second.recording.packed()))
+    assert first.cell(0, 2).outcomes == {OK: 2, "status 500": 2}
+    assert first.cell(0, 2).good.count == 2
+    assert first.recording.finished == {0: 2}
+    assert first.recording.examples == {"status 500": ["oops"]}
+    assert first.kinds() == ["a", "b"]

@@ -1,0 +1,257 @@
+"""What the generator makes of services that are known to be slow, wrong, broken or gone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.load_tests.measuring import ANSWER, Says, fake_service, load_test
+from tests.pictures import plain
+
+STALL = (1.0, 2.0)
+"""Seconds after the first request of the load between which nothing is answered."""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    plain("red").save(folder / "only.png")
+    return folder
+
+
+def prompt(path: str, number: int, seconds: float) -> Says:
+    return Says()
+
+
+class Stalling:
+    """Prompt, but for one second: whoever comes then waits for its end."""
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+        self.lock = threading.Lock()
+
+    def __call__(self, path: str, number: int, seconds: float) -> Says:
+        if number == 1:  # the question before the load
+            return Says()
+        with self.lock:
+            self.began = self.began or time.monotonic()
+        since = time.monotonic() - self.began
+        if STALL[0] <= since < STALL[1]:
+            time.sleep(STALL[1] - since)
+        return Says()
+
+
+def test_a_stall_is_charged_for_all_who_were_due_in_it(pictures: Path, tmp_path: Path) -> None:
+    """100 of 300 requests were due in the stall, and wait half a second each in the mean."""
+    options = ("--rate", 100, "--arrivals", "constant", "--duration", "3s", "--warmup", "0s", "--slo", "p95=300ms")
+    with fake_service(Stalling()) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    (phase,) = summary["phases"]
+    assert code == 1
+    assert phase["due"] == phase["ok"] == 300
+    assert phase["latency_ms"]["p90"] > 600
+    assert phase["latency_ms"]["max"] > 900
+    assert phase["latency_ms"]["mean"] > 100
+
+
+def test_a_closed_loop_hides_the_same_stall(pictures: Path, tmp_path: Path) -> None:
+    """Why there is an open loop: two clients that wait see the stall twice among hundreds of answers."""
+    options = ("--mode", "closed", "--users", 2, "--duration", "3s", "--warmup", "0s", "--slo", "p90=600ms")
+    with fake_service(Stalling()) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    (phase,) = summary["phases"]
+    assert code == 0
+    assert phase["latency_ms"]["p90"] < 600
+    assert phase["latency_ms"]["max"] > 900
+
+
+def test_what_is_due_beyond_the_bound_is_an_error(pictures: Path, tmp_path: Path) -> None:
+    options = ("--rate", 100, "--arrivals", "constant", "--duration", "3s", "--warmup", "0s", "--outstanding", 10)
+    with fake_service(Stalling()) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    (phase,) = summary["phases"]
+    assert code == 1
+    assert 50 <= phase["errors"]["not sent"] <= 100
+    assert phase["due"] == 300
+    assert phase["ok"] == 300 - phase["errors"]["not sent"]
+
+
+def faulty(path: str, number: int, seconds: float) -> Says:
+    """Of ten answers one has another class, one another probability, one is a 500, one a 429, one is cut off."""
+    faults = {
+        0: Says(200, {"predictions": [{"label": "bees", "probability": 0.75}]}),
+        2: Says(200, {"predictions": [{"label": "ants", "probability": 0.7}]}),
+        4: Says(500, {"detail": "oops"}),
+        6: Says(429, {"detail": "later"}),
+        8: Says(200, ANSWER, length=10_000),
+    }
+    return faults.get((number - 2) % 10, Says())
+
+
+def test_every_fault_is_found_told_and_makes_the_exit_code(pictures: Path, tmp_path: Path) -> None:
+    options = ("--rate", 100, "--arrivals", "constant", "--duration", "2s", "--warmup", "0s", "--processes", 2)
+    with fake_service(faulty) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    (phase,) = summary["phases"]
+    assert code == 1
+    assert summary["generator"]["processes"] == 2
+    assert phase["errors"] == {"wrong answer": 40, "status 500": 20, "refused 429": 20, "connection cut": 20}
+    assert (phase["due"], phase["ok"], phase["error_share"]) == (200, 100, 0.5)
+    assert phase["refused_ms"]["count"] == 20
+    assert sum(row["due"] for row in phase["kinds"].values()) == 200
+    report = (tmp_path / "report.html").read_text()
+    for text in ("bees", "0.7", "only.png: 500 instead of 200: oops", "later", "connection cut"):
+        assert text in report
+
+
+def refusing(path: str, number: int, seconds: float) -> Says:
+    return Says() if number % 4 else Says(429, {"detail": "later"})
+
+
+def test_errors_within_the_objective_are_no_fault(pictures: Path, tmp_path: Path) -> None:
+    options = ("--rate", 80, "--duration", "1s", "--warmup", "0s", "--slo", "p50=5s,errors=40%")
+    with fake_service(refusing) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 0
+    assert summary["met"]
+
+
+def test_no_answer_in_time_is_an_error(pictures: Path, tmp_path: Path) -> None:
+    def slow(path: str, number: int, seconds: float) -> Says:
+        if number > 1:
+            time.sleep(1)
+        return Says()
+
+    options = ("--rate", 20, "--duration", "500ms", "--warmup", "0s", "--timeout", "200ms")
+    with fake_service(slow) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 1
+    assert set(summary["phases"][0]["errors"]) == {"no answer in time"}
+
+
+def test_a_service_that_is_gone_is_no_hang(pictures: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "expected.jsonl"
+    answers.write_text('{"image": "only.png", "predictions": [{"label": "ants", "probability": 0.75}]}\n')
+
+    def vanish(path: str, number: int, seconds: float) -> Says:
+        service.socket.close()
+        return Says(200, ANSWER, length=10_000)
+
+    options = ("--rate", 50, "--duration", "1s", "--warmup", "0s", "--expected", answers)
+    with fake_service(vanish) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+        service.socket.close()
+    assert code == 1
+    assert summary["phases"][0]["ok"] == 0
+    assert summary["phases"][0]["errors"]["no connection"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--slo", "p95=100"), "not a time with its unit"),
+        (("--pid", 99_999_999), "no such process"),
+        (("--temp", "/no/such/folder"), "no such folder"),
+        (("--model", "other"), "the service has fake"),
+        (("--expected", "/no/such/file"), "No such file"),
+        (("--hostile", "/no/such/file", "--scenario", "hostile"), "No such file"),
+    ],
+)
+def test_bad_input_is_one_line(options: tuple[object, ...], said: str, pictures: Path, tmp_path: Path) -> None:
+    with fake_service(prompt) as service:
+        code, _, text = load_test(service.url, pictures, tmp_path / "out", *options)
+    assert (code, len(text.splitlines())) == (2, 1), text
+    assert text.startswith("error: ")
+    assert said in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("somewhere", 2, "an address like http://127.0.0.1:3000 was expected"),
+        ("ftp://127.0.0.1", 2, "an address like"),
+        ("http://127.0.0.1:99999", 2, "an address like"),
+        ("http://127.0.0.1:1", 1, "no answer from a Convoy service there"),
+    ],
+)
+def test_a_bad_address_is_one_line(url: str, code: int, said: str, pictures: Path, tmp_path: Path) -> None:
+    found, _, text = load_test(url, pictures, tmp_path / "out")
+    assert (found, len(text.splitlines())) == (code, 1), text
+    assert said in text
+
+
+def test_another_kind_of_server_is_one_line(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.load_tests.measuring.MODELS", ["something else"])
+    with fake_service(prompt) as service:
+        code, _, text = load_test(service.url, pictures, tmp_path / "out")
+    assert (code, len(text.splitlines())) == (1, 1), text
+    assert "no list of models" in text
+
+
+def test_a_folder_without_pictures_is_one_line(tmp_path: Path) -> None:
+    with fake_service(prompt) as service:
+        code, _, text = load_test(service.url, tmp_path, tmp_path / "out")
+    assert (code, len(text.splitlines())) == (2, 1), text
+    assert "no images" in text
+
+
+def test_pictures_that_the_service_does_not_read_are_left_out(tmp_path: Path) -> None:
+    def choosy(path: str, number: int, seconds: float) -> Says:
+        return Says(422, {"detail": "the image's pixels cannot be decoded"})
+
+    (tmp_path / "bad.png").write_bytes(b"x")
+    with fake_service(choosy) as service:
+        code, _, text = load_test(service.url, tmp_path, tmp_path / "out")
+    assert (code, len(text.splitlines())) == (2, 1), text
+    assert "the service reads none of them: bad.png: 422 the image's pixels cannot be decoded" in text
+
+
+def test_a_file_that_stays_is_a_fault(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "temp").mkdir()
+
+    def leaking(path: str, number: int, seconds: float) -> Says:
+        if number > 1:  # the question before the load
+            (tmp_path / "temp" / "upload").touch()
+        return Says()
+
+    options = ("--rate", 50, "--duration", "500ms", "--warmup", "0s", "--temp", tmp_path / "temp")
+    with fake_service(leaking) as service:
+        code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 1
+    assert summary["faults"] == [f"1 files stayed in {tmp_path / 'temp'}"]
+
+
+def send_to_processes(module: str, number: int) -> None:
+    """A signal to each `python -m module` that this test has started."""
+    for process in psutil.Process().children(recursive=True):
+        if module in process.cmdline():
+            process.send_signal(number)
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "code", "said"),
+    [
+        ("load_tests.worker", signal.SIGKILL, 1, "error: the load generator is not complete: a process ended with -9"),
+        ("load_tests", signal.SIGINT, 130, "stopped"),
+        ("load_tests", signal.SIGTERM, 130, "stopped"),
+    ],
+)
+def test_a_generator_that_ends_early_leaves_no_process(
+    module: str, number: int, code: int, said: str, pictures: Path, tmp_path: Path
+) -> None:
+    def end(path: str, count: int, seconds: float) -> Says:
+        if count == 5:
+            send_to_processes(module, number)
+        return Says()
+
+    with fake_service(end) as service:
+        found, summary, text = load_test(service.url, pictures, tmp_path, "--rate", 50, "--processes", 2)
+    assert (found, text.splitlines()[-1]) == (code, said), text
+    assert summary == {}
+    assert not [one for one in psutil.Process().children(recursive=True) if "load_tests.worker" in one.cmdline()]
