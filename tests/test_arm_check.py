@@ -145,6 +145,12 @@ def test_processors_add_up_in_the_record(script: ModuleType, tmp_path: Path) -> 
     assert list(json.loads(out.read_text())["net"]["cpus"]) == ["c"]
 
 
+def test_the_pages_table_is_the_measured_one(script: ModuleType) -> None:
+    docs = SCRIPTS.parent / "docs"
+    measured = json.loads((docs / "measured" / "arm.json").read_text())
+    assert script.table(measured) in (docs / "phone.md").read_text()
+
+
 @pytest.mark.slow
 def test_arm_answers_as_x86_and_a_wrong_expectation_is_found(
     script: ModuleType, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
