@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -27,10 +28,14 @@ def package(bundle: Path) -> tuple[str, Path]:
     options = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
     manifest = opened.manifest
     labels = {**options["labels"], "model": manifest.name, "model_version": manifest.version, "bundle": opened.id}
-    with tempfile.TemporaryDirectory() as context:
+    # BentoML refuses files outside of the working directory.
+    with tempfile.TemporaryDirectory() as context, contextlib.chdir(context):
         for folder in ("service", "bundle"):
             shutil.copytree(ROOT / folder, Path(context) / folder, ignore=shutil.ignore_patterns("__pycache__"))
         _copy_bundle(opened, Path(context) / PACKED_BUNDLE.name)
+        template = Path(context) / options["docker"]["dockerfile_template"]
+        template.parent.mkdir(parents=True)
+        shutil.copyfile(ROOT / options["docker"]["dockerfile_template"], template)
         bento = bentoml.build(
             options["service"],
             name=bento_name(manifest.name),
