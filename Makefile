@@ -15,7 +15,7 @@ IMAGE = --tag $(TAG) $(if $(BUNDLE),--bundle $(BUNDLE)) $(if $(ENGINE),--engine 
     $(if $(SOURCE),--source $(SOURCE)) $(if $(GPU),--gpu) $(if $(PIP_CONFIG),--pip-config $(PIP_CONFIG)) \
     $(if $(CA),--ca $(CA))
 
-.PHONY: help install litert-env demo phone image test test-all check format clean
+.PHONY: help install litert-env demo phone image deploy-test test test-all check format clean
 
 help:
 	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
@@ -23,6 +23,7 @@ help:
 	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
 	@echo "make phone     build the page for phones (phone/web/dist); needs Node.js 20.19 or newer with npm"
 	@echo "make image BUNDLE=...  the container's image, with docker, podman or buildah"
+	@echo "make deploy-test BUNDLE=...  that image, run the way Kubernetes would, with docker or podman"
 	@echo "make test      lint, types and every test but the slow ones"
 	@echo "make test-all  the slow tests too"
 	@echo "make check     lint and types only"
@@ -54,6 +55,10 @@ phone: $(PHONE)/node_modules/.package-lock.json
 
 image: install
 	@$(BIN)/python -m scripts.image $(IMAGE)
+
+# MEMORY_TEST=120 adds two minutes of hostile pictures in 512 MiB.
+deploy-test: install
+	@$(BIN)/python -m scripts.deploy_test $(IMAGE) $(if $(MEMORY_TEST),--memory-test $(MEMORY_TEST))
 
 test: check
 	@$(BIN)/python -m pytest $(SHARED)

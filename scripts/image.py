@@ -82,7 +82,7 @@ def arguments(bundle: Path | None, source: str, gpu: bool) -> dict[str, str]:
         "BUNDLE": opened.id if opened else "",
     }
     if gpu:
-        values |= {"BASE": GPU_BASE, "ONNXRUNTIME": GPU_ONNXRUNTIME}
+        values |= {"BASE": GPU_BASE, "ONNXRUNTIME": GPU_ONNXRUNTIME, "BATCHING": "auto"}
     return {name: value for name, value in values.items() if value}
 
 
@@ -182,9 +182,9 @@ def table(record: dict[str, Any]) -> str:
     return "\n".join(["| part | MB |", "|---|---|", *(f"| {name} | {size / 1e6:.1f} |" for name, size in rows)])
 
 
-def parse(words: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """The command line, which scripts.deploy_test adds to."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="without, the image takes its bundle from CONVOY_MODELS")
     parser.add_argument("--tag", default="convoy:dev")
     parser.add_argument("--engine", default="", help="docker, podman or buildah; the first that answers")
@@ -193,12 +193,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ca", type=Path, help="certificates for the build alone, at /run/secrets/ca.crt")
     parser.add_argument("--gpu", action="store_true", help="CUDA's base and onnxruntime-gpu")
     parser.add_argument("--out", type=Path, default=OUT)
-    return parser.parse_args(words)
+    return parser
 
 
 def main() -> None:
     """Build, look, write, judge."""
-    options = parse()
+    options = parser(__doc__).parse_args()
     try:
         record = make(options)
     except ConvoyError as error:
@@ -210,10 +210,15 @@ def main() -> None:
 def make(options: argparse.Namespace) -> dict[str, Any]:
     """Raises: ConvoyError of every kind above."""
     engine = find_engine(options.engine)
-    base = GPU_BASE if options.gpu else BASE
     given = {"pip": options.pip_config, "ca": options.ca}
     secrets = tuple(Secret(name, path.resolve()) for name, path in given.items() if path)
     build(engine, options.bundle, options.tag, arguments(options.bundle, options.source, options.gpu), secrets)
+    return inspect(options, engine)
+
+
+def inspect(options: argparse.Namespace, engine: Engine) -> dict[str, Any]:
+    """Look into the image, write what is in it, and judge. Raises: EngineFailed, ImageUnfit."""
+    base = GPU_BASE if options.gpu else BASE
     image, image_id = look(engine, options.tag, base)
     record = report(image, image_id, options.tag, engine, base)
     options.out.mkdir(parents=True, exist_ok=True)
