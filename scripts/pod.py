@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -180,9 +179,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def memory_of(pid: int) -> dict[str, int]:
+def memory_of(pid: int, cgroup: Path | None = None) -> dict[str, int]:
     """`limit`, `peak` and `killed` (by the kernel for want of memory) of the process's cgroup, version 1 or 2."""
-    lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    lines = [line.split(":", 2) for line in (cgroup or Path(f"/proc/{pid}/cgroup")).read_text().splitlines()]
     version1 = next((path for _, names, path in lines if "memory" in names.split(",")), None)
     if version1 is not None:
         folder = CGROUP / "memory" / version1.lstrip("/")
@@ -203,8 +202,3 @@ def _pairs(path: Path) -> dict[str, int]:
 def load_average() -> float:
     """Processes that want a core, over the last minute."""
     return float(Path("/proc/loadavg").read_text().split()[0])
-
-
-def host() -> str:
-    """The kernel's name and version."""
-    return subprocess.run(["uname", "-sr"], capture_output=True, text=True, check=True).stdout.strip()
