@@ -36,11 +36,12 @@ class Secret:
 
 @dataclass(frozen=True)
 class Build:
-    """What an image is made of: a Bento's folder, and values for the ARGs of its Dockerfile."""
+    """What an image is made of: a Bento's folder, values for the ARGs of its Dockerfile, and labels."""
 
     folder: Path
     tag: str
     arguments: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
 
 
@@ -79,6 +80,9 @@ class Engine:
             command += ["--format", "docker", "--layers"]
         for name, value in build.arguments.items():
             command += ["--build-arg", f"{name}={value}"]
+        # Not by ARG and LABEL: buildah takes such a layer from its cache whatever the values are.
+        for name, value in build.labels.items():
+            command += ["--label", f"{name}={value}"]
         for secret in build.secrets:
             command += ["--secret", f"id={secret.id},src={secret.path}"]
         call([*command, str(build.folder)])

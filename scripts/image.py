@@ -32,6 +32,7 @@ BASE = "python:3.11-slim-bookworm"
 GPU_BASE = "nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04"
 GPU_ONNXRUNTIME = "onnxruntime-gpu==1.31.1"
 """The newest that there is: it trails onnxruntime by a release. For CUDA 13 and cuDNN 9."""
+GPU = {"BASE": GPU_BASE, "ONNXRUNTIME": GPU_ONNXRUNTIME, "BATCHING": "auto"}
 MOST_BYTES = 450_000_000
 
 UNWANTED = {
@@ -70,31 +71,34 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
-def arguments(bundle: Path | None, source: str, gpu: bool) -> dict[str, str]:
-    """Values for the Dockerfile's ARGs. Raises: FolderError."""
+def labels(bundle: Path | None, source: str) -> dict[str, str]:
+    """By the OCI image specification's annotation keys, and the bundle's id. Raises: FolderError."""
     opened = open_bundle(bundle) if bundle else None
     values = {
-        "TITLE": f"convoy {opened.manifest.name} {opened.manifest.version}" if opened else "convoy",
-        "VERSION": version(),
-        "REVISION": revision(),
-        "SOURCE": source,
-        "CREATED": commit_time(),
-        "BUNDLE": opened.id if opened else "",
+        "title": f"convoy {opened.manifest.name} {opened.manifest.version}" if opened else "convoy",
+        "version": version(),
+        "revision": revision(),
+        "source": source,
+        "created": commit_time(),
+        "licenses": "Apache-2.0",
     }
-    if gpu:
-        values |= {"BASE": GPU_BASE, "ONNXRUNTIME": GPU_ONNXRUNTIME, "BATCHING": "auto"}
-    return {name: value for name, value in values.items() if value}
+    found = {f"org.opencontainers.image.{name}": value for name, value in values.items() if value}
+    return found | ({"convoy.bundle": opened.id} if opened else {})
 
 
-def build(engine: Engine, bundle: Path | None, tag: str, values: dict[str, str], secrets: tuple[Secret, ...]) -> None:
+def build(engine: Engine, options: argparse.Namespace) -> None:
     """Package the service and the bundle, and build the image. Raises: FolderError, EngineFailed."""
+    given = {"pip": options.pip_config, "ca": options.ca}
+    secrets = tuple(Secret(name, path.resolve()) for name, path in given.items() if path)
+    bundle = options.bundle.resolve() if options.bundle else None
     with tempfile.TemporaryDirectory() as store:
         # A store of its own: BentoML's keeps every Bento that was ever built.
         os.environ["BENTOML_HOME"] = store
         from service.package import package
 
         _, folder = package(bundle)
-        engine.build(Build(folder, tag, values, secrets))
+        arguments = GPU if options.gpu else {}
+        engine.build(Build(folder, options.tag, arguments, labels(bundle, options.source), secrets))
 
 
 def look(engine: Engine, tag: str, base: str) -> tuple[ImageArchive, str]:
@@ -142,6 +146,14 @@ def faults(image: ImageArchive, indexes: set[str], *, gpu: bool) -> list[str]:
         told += ["its settings"] if host in json.dumps(image.config) else []
         wrong += [f"an index's address is in {told[0]}"] if told else []
     return wrong
+
+
+def mislabelled(found: dict[str, str], bundle: Path | None) -> list[str]:
+    """A label that tells of another bundle or another commit than this image's. Raises: FolderError."""
+    expected = labels(bundle, "")
+    names = ("convoy.bundle", "org.opencontainers.image.revision", "org.opencontainers.image.version")
+    wrong = [name for name in names if found.get(name) != expected.get(name)]
+    return [f"its label {name} is {found.get(name)}, not {expected.get(name)}" for name in wrong]
 
 
 def unwanted(image: ImageArchive) -> dict[str, list[str]]:
@@ -210,9 +222,7 @@ def main() -> None:
 def make(options: argparse.Namespace) -> dict[str, Any]:
     """Raises: ConvoyError of every kind above."""
     engine = find_engine(options.engine)
-    given = {"pip": options.pip_config, "ca": options.ca}
-    secrets = tuple(Secret(name, path.resolve()) for name, path in given.items() if path)
-    build(engine, options.bundle, options.tag, arguments(options.bundle, options.source, options.gpu), secrets)
+    build(engine, options)
     return inspect(options, engine)
 
 
@@ -225,7 +235,9 @@ def inspect(options: argparse.Namespace, engine: Engine) -> dict[str, Any]:
     (options.out / "image.json").write_text(json.dumps(record, indent=2) + "\n")
     (options.out / "sbom.cdx.json").write_text(json.dumps(bill(image, image_id), indent=1) + "\n")
     print(table(record))
-    if wrong := faults(image, hosts(options.pip_config), gpu=options.gpu):
+    wrong = faults(image, hosts(options.pip_config), gpu=options.gpu)
+    wrong += mislabelled(record["labels"], options.bundle)
+    if wrong:
         raise ImageUnfit(wrong)
     return record
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from bundle.folder import open_bundle
 from scripts.container_engine import Engine
-from scripts.image import faults, hosts, report, table
+from scripts.image import faults, hosts, labels, mislabelled, report, table
 from scripts.image_archive import ImageArchive, read_archive
 from scripts.sbom import bill
 from tests.image.archives import SETTINGS, layer, write_image
@@ -155,3 +156,16 @@ def test_the_report_adds_up(tmp_path: Path) -> None:
     assert record["own_parts"]["model"] == len(MANIFEST)
     assert record["unwanted_files"] == dict.fromkeys(record["unwanted_files"], 0)
     assert table(record).splitlines()[-1].startswith("| all |")
+
+
+def test_labels_tell_of_this_bundle_and_this_commit(tiny_bundle: Path) -> None:
+    found = labels(tiny_bundle, "https://example.com/convoy")
+    assert found["convoy.bundle"] == open_bundle(tiny_bundle).id
+    assert found["org.opencontainers.image.source"] == "https://example.com/convoy"
+    assert "org.opencontainers.image.source" not in labels(None, "")
+    assert mislabelled(found, tiny_bundle) == []
+    (wrong,) = mislabelled(found, None)
+    assert "convoy.bundle" in wrong
+    # A layer of an earlier build, taken from a cache.
+    old = found | {"org.opencontainers.image.revision": "0" * 40}
+    assert "revision is 000" in mislabelled(old, tiny_bundle)[0]

@@ -50,13 +50,14 @@ def test_the_first_that_answers_is_taken(binaries: Path) -> None:
 def test_a_build_says_what_to_build(binaries: Path, name: str) -> None:
     put(binaries, name)
     secrets = (Secret("ca", Path("/x/ca.crt")),)
-    Engine(name).build(Build(Path("/bento"), "convoy:x", {"VERSION": "1"}, secrets))
+    Engine(name).build(Build(Path("/bento"), "convoy:x", {"VERSION": "1"}, {"a.b": "c d"}, secrets))
     said = (binaries / f"{name}.said").read_text().splitlines()
     assert (said[0], said[-1]) == ("build", "/bento")
     for pair in (
         ("-t", "convoy:x"),
         ("-f", "/bento/env/docker/Dockerfile"),
         ("--build-arg", "VERSION=1"),
+        ("--label", "a.b=c d"),
         ("--secret", "id=ca,src=/x/ca.crt"),
     ):
         assert said[said.index(pair[0]) + 1] == pair[1]
