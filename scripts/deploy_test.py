@@ -213,6 +213,11 @@ class NoHostilePictures(ConvoyError):
         super().__init__("--memory-test sends the pictures of CONVOY_TEST_DATA: set it to that folder")
 
 
+class EndedUnderLoad(ConvoyError):
+    def __init__(self, statuses: dict[int, int]) -> None:
+        super().__init__(f"the container ended under the memory test, most likely for want of memory: {statuses}")
+
+
 def hostile() -> list[bytes]:
     """Every hostile picture, each followed by a good one. Raises: NoHostilePictures."""
     folder = Path(os.environ.get("CONVOY_TEST_DATA") or "nowhere")
@@ -235,6 +240,8 @@ def memory_test(
         begun = time.perf_counter()
         asyncio.run(load.run(CONNECTIONS, seconds))
         took = time.perf_counter() - begun
+        if running.wait_for_end(0.1) is not None:
+            raise EndedUnderLoad(dict(load.statuses))
         state, memory = running.state(), memory_of(running.pid)
         right, _ = right_answers(running, bundle)
         resident = int(running.status()["VmHWM"].split()[0]) * 1024
@@ -278,7 +285,7 @@ def main() -> None:
         passed = test(options)
     except ConvoyError as error:
         print(error, file=sys.stderr)
-        raise SystemExit(1 if isinstance(error, image.ImageUnfit) else 2) from error
+        raise SystemExit(1 if isinstance(error, image.ImageUnfit | EndedUnderLoad) else 2) from error
     print(f"{time.monotonic() - begun:.0f} s")
     raise SystemExit(0 if passed else 1)
 
