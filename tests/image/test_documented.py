@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.image import MOST_BYTES
-from scripts.image_tables import checks, read, sizes
+from scripts.image_tables import checks, memory, read, sizes
 from scripts.serving_cost import MEASURED, Cost, cores, rate, target
 from scripts.serving_cost import table as cost_table
 
@@ -29,6 +29,15 @@ def test_everything_tried_held_and_is_told() -> None:
     assert len(rows) >= 15
     assert [row for row in rows if not row["passed"]] == []
     assert checks() in PAGE
+
+
+def test_memory() -> None:
+    record = read("image_memory.json")
+    assert record["passed"]
+    assert record["oom_kills"] == 0
+    assert record["peak_bytes"] <= record["limit_bytes"] == 512 * 2**20
+    assert record["seconds"] >= 120
+    assert memory() in PAGE
 
 
 def test_cost() -> None:
