@@ -8,13 +8,22 @@ LITERT := .venv-litert
 # Two files at a time: much of a test waits, for a server or for another process. More would want more than 8 GB.
 SHARED := -n 2 --dist loadfile
 
-.PHONY: help install litert-env demo phone test test-all check format clean
+# make image BUNDLE=bundles/photos [TAG=convoy:dev] [ENGINE=podman] [SOURCE=https://...] [GPU=1]
+# [PIP_CONFIG=pip.conf] [CA=ca.crt]; without BUNDLE the image takes one from CONVOY_MODELS.
+TAG ?= convoy:dev
+IMAGE = --tag $(TAG) $(if $(BUNDLE),--bundle $(BUNDLE)) $(if $(ENGINE),--engine $(ENGINE)) \
+    $(if $(SOURCE),--source $(SOURCE)) $(if $(GPU),--gpu) $(if $(PIP_CONFIG),--pip-config $(PIP_CONFIG)) \
+    $(if $(CA),--ca $(CA))
+
+.PHONY: help install litert-env demo phone image deploy-test test test-all check format clean
 
 help:
 	@echo "make install   .venv with everything, from the exact versions in constraints.txt"
 	@echo "make litert-env  $(LITERT) for LiteRT's converter, whose pins do not fit into .venv"
 	@echo "make demo      train, export, verify and serve on handwritten digits; Ctrl-C stops"
 	@echo "make phone     build the page for phones (phone/web/dist); needs Node.js 20.19 or newer with npm"
+	@echo "make image BUNDLE=...  the container's image, with docker, podman or buildah"
+	@echo "make deploy-test BUNDLE=...  that image, run the way Kubernetes would, with docker or podman"
 	@echo "make test      lint, types and every test but the slow ones"
 	@echo "make test-all  the slow tests too"
 	@echo "make check     lint and types only"
@@ -43,6 +52,13 @@ $(PHONE)/node_modules/.package-lock.json: $(PHONE)/package-lock.json
 
 phone: $(PHONE)/node_modules/.package-lock.json
 	@cd $(PHONE) && npm run build
+
+image: install
+	@$(BIN)/python -m scripts.image $(IMAGE)
+
+# MEMORY_TEST=120 adds two minutes of hostile pictures in 512 MiB.
+deploy-test: install
+	@$(BIN)/python -m scripts.deploy_test $(IMAGE) $(if $(MEMORY_TEST),--memory-test $(MEMORY_TEST))
 
 test: check
 	@$(BIN)/python -m pytest $(SHARED)

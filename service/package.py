@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -18,22 +19,33 @@ from service.settings import PACKED_BUNDLE
 BENTOFILE = ROOT / "bentofile.yaml"
 
 
-def package(bundle: Path) -> tuple[str, Path]:
-    """Build a Bento from bentofile.yaml with `bundle` inside; returns its tag and folder. Raises: FolderError."""
+def package(bundle: Path | None) -> tuple[str, Path]:
+    """Build a Bento from bentofile.yaml; returns its tag and folder. Raises: FolderError.
+
+    With None there is no bundle inside: the service takes it from CONVOY_MODELS.
+    """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     import bentoml
 
-    opened = open_bundle(bundle)
     options = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
-    manifest = opened.manifest
-    labels = {**options["labels"], "model": manifest.name, "model_version": manifest.version, "bundle": opened.id}
-    with tempfile.TemporaryDirectory() as context:
+    labels, name = options["labels"], options["name"]
+    opened = open_bundle(bundle) if bundle else None
+    if opened:
+        manifest = opened.manifest
+        labels |= {"model": manifest.name, "model_version": manifest.version, "bundle": opened.id}
+        name = bento_name(manifest.name)
+    # BentoML refuses files outside of the working directory.
+    with tempfile.TemporaryDirectory() as context, contextlib.chdir(context):
         for folder in ("service", "bundle"):
             shutil.copytree(ROOT / folder, Path(context) / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        _copy_bundle(opened, Path(context) / PACKED_BUNDLE.name)
+        if opened:
+            _copy_bundle(opened, Path(context) / PACKED_BUNDLE.name)
+        template = Path(context) / options["docker"]["dockerfile_template"]
+        template.parent.mkdir(parents=True)
+        shutil.copyfile(ROOT / options["docker"]["dockerfile_template"], template)
         bento = bentoml.build(
             options["service"],
-            name=bento_name(manifest.name),
+            name=name,
             labels=labels,
             include=[*options["include"], f"{PACKED_BUNDLE.name}/**"],
             python=options["python"],

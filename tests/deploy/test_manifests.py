@@ -16,7 +16,7 @@ from service.settings import PREFIX, Settings
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 OVERLAYS = ("dev", "prod", "gpu")
-COMPONENTS = ("service-monitor", "alerts", "ingress", "gateway", "keda")
+COMPONENTS = ("service-monitor", "alerts", "ingress", "gateway", "keda", "models-volume")
 SCHEMAS = ("1.29", "1.37")
 OF_OPERATORS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "HTTPRoute"}
 """Kinds that the API's own schemas do not have."""
@@ -154,7 +154,6 @@ def test_the_end_leaves_time_for_what_was_begun(rendered: list[dict[str, Any]]) 
     assert ours <= set(Settings.model_fields)
     before_stop = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
     draining = float(environment["CONVOY_DRAIN"]) + 2 * float(environment["CONVOY_TIMEOUT"])
-    assert draining < 30  # BentoML's supervisor kills its worker then
     assert pod["terminationGracePeriodSeconds"] >= before_stop + draining + 5
     strategy = deployment_of(rendered)["spec"]["strategy"]["rollingUpdate"]
     assert (strategy["maxUnavailable"], strategy["maxSurge"]) == (0, 1)
@@ -164,9 +163,21 @@ def test_resources_are_quantities_and_requests_fit_limits(rendered: list[dict[st
     resources = container_of(rendered)["resources"]
     for name in ("cpu", "memory"):
         assert 0 < quantity(resources["requests"][name]) <= quantity(resources["limits"][name])
-    for volume in deployment_of(rendered)["spec"]["template"]["spec"]["volumes"]:
+    volumes = deployment_of(rendered)["spec"]["template"]["spec"]["volumes"]
+    in_memory = [volume["emptyDir"] for volume in volumes if "emptyDir" in volume]
+    assert in_memory
+    for volume in in_memory:
         # A file in memory counts as the pod's memory.
-        assert quantity(volume["emptyDir"]["sizeLimit"]) < quantity(resources["limits"]["memory"]) / 4
+        assert quantity(volume["sizeLimit"]) < quantity(resources["limits"]["memory"]) / 4
+
+
+def test_a_volume_with_bundles_is_where_the_service_looks(rendered: list[dict[str, Any]]) -> None:
+    pod, container = deployment_of(rendered)["spec"]["template"]["spec"], container_of(rendered)
+    claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"] if mount["name"] in claims}
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert set(mounts) == ({environment["CONVOY_MODELS"]} if "CONVOY_MODELS" in environment else set())
+    assert all(mount["readOnly"] for mount in mounts.values())
 
 
 def test_no_image_is_called_latest(rendered: list[dict[str, Any]]) -> None:
