@@ -52,24 +52,25 @@ class ContainerReplica(Replica):
         self._run += [*LOCKED_UP, "--log-driver", "k8s-file", "--log-opt", f"path={self.log}"]
         self._run += [part for key, value in inside.items() for part in ("--env", f"{key}={value}")]
         self._run += ["--volume", f"{bundle.resolve()}:/bundle:ro", image]
-        self._pid = 0
+        self._process: psutil.Process | None = None
 
     def start(self) -> None:
         self.remove()
         self._podman(*self._run)
-        self._pid = int(self._podman("inspect", "--format", "{{.State.Pid}}", self._container))
+        # Taken once: it knows its process again by the start time, and not another one by the same number.
+        self._process = psutil.Process(int(self._podman("inspect", "--format", "{{.State.Pid}}", self._container)))
 
     def pre_stop(self, seconds: float) -> None:
         self._podman("exec", self._container, "sleep", str(seconds))
 
     def remove(self) -> None:
-        self._pid = 0
+        self._process = None
         self._podman("rm", "--force", "--ignore", "--time", "0", self._container)
 
     def first_process(self) -> psutil.Process:
-        if not self._pid:
-            raise psutil.NoSuchProcess(0, self.name, "no container")
-        return psutil.Process(self._pid)
+        if self._process is None or not self._process.is_running():
+            raise psutil.NoSuchProcess(self._process.pid if self._process else 0, self.name)
+        return self._process
 
     def _podman(self, *arguments: str) -> str:
         """What podman printed. Raises: RuntimeError with its complaint."""
