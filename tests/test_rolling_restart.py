@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import threading
@@ -255,3 +256,28 @@ def test_bad_input_is_one_line_and_status_2(
     monkeypatch.setattr(shutil, "which", lambda name: name)
     assert "manifest.json" in refused(str(tmp_path))
     assert "is there already" in refused(str(tiny_bundle), "--logs", str(tmp_path))
+
+
+def test_the_measured_figures_hold() -> None:
+    """docs/measured/rolling.json is what the script wrote, of all five rounds, and lost nothing."""
+    measured = json.loads((Path(__file__).parents[1] / "docs" / "measured" / "rolling.json").read_text())
+    assert set(measured) == {"setup", *rolling_restart.PHASES}
+    assert measured["setup"]["users"] == 16
+    for name in rolling_restart.PHASES:
+        assert holds(measured[name]), name
+        if name.startswith("rolling"):
+            assert [each["round"] for each in measured[name]["restarts"]] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_the_documented_counts_are_the_measured_ones() -> None:
+    root = Path(__file__).parents[1]
+    measured = json.loads((root / "docs" / "measured" / "rolling.json").read_text())
+    text = (root / "docs" / "deploy.md").read_text()
+    for name in rolling_restart.PHASES:
+        row = measured[name]
+        if name.startswith("rolling"):
+            assert f"| `{name}` | {row['requests']:,} | {row['failed']} |" in text
+        else:
+            assert f"| `{name}` | {row['locust_requests']:,} | {row['failed']} |" in text
+    worker = measured["killed_worker"]
+    assert f"{worker['in_flight']} in flight and {worker['at_its_door']} sent" in text
