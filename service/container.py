@@ -37,7 +37,7 @@ def main() -> None:
 
     from bundle.errors import ConvoyError
     from service.app import Convoy
-    from service.settings import read_settings
+    from service.settings import KEPT_SECONDS, read_settings
 
     try:
         settings = read_settings()
@@ -49,6 +49,7 @@ def main() -> None:
         port=port,
         log_config=None,
         server_header=False,
+        timeout_keep_alive=KEPT_SECONDS,
         # What was begun when the door closed: an upload and its answer.
         timeout_graceful_shutdown=math.ceil(2 * settings.timeout),
     )

@@ -12,7 +12,7 @@ from bundle.folder import open_bundle
 from service.catalogue import find_bundles
 from service.keys import Keys
 from service.runtime import candidates
-from service.settings import read_settings
+from service.settings import KEPT_SECONDS, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,7 +35,7 @@ def check_port(host: str, port: int) -> None:
 def command(host: str, port: int) -> list[str]:
     """BentoML's own server for this service."""
     serve = ["serve", "service.app:Convoy", "--working-dir", str(ROOT), "--host", host, "--port", str(port)]
-    return [sys.executable, "-m", "bentoml", *serve]
+    return [sys.executable, "-m", "bentoml", *serve, "--timeout-keep-alive", str(KEPT_SECONDS)]
 
 
 def environment(models: Path) -> dict[str, str]:

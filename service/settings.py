@@ -22,6 +22,10 @@ PREFIX = "CONVOY_"
 PACKED_BUNDLE = Path(__file__).resolve().parent.parent / "model"
 """Where `convoy package` puts the bundle beside the service's code."""
 
+KEPT_SECONDS = 620
+"""How long a connection without a request stays open. Balancers keep theirs for 60 s (nginx, AWS) to 600 s (Google) and
+must be the first to close: a POST that meets a closing connection has no answer, and may not be sent again."""
+
 LISTS = ("formats", "cors_origins")
 FOREIGN = {"CONVOY_TEST_DATA", "CONVOY_DATASETS"}
 """Variables of other rooms that lie near a setting's name."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from load_tests.closed_loop import Load
 from tests.pictures import encode, plain
@@ -76,6 +79,25 @@ def test_sigterm_under_load_loses_nothing(tiny_bundle: Path, tmp_path: Path) -> 
     assert min(unready(load)) - sent < DRAIN
     assert max(when for when, _ in load.good) > sent
     assert set(load.statuses) == {200}
+
+
+@pytest.mark.slow
+def test_a_connection_is_kept_for_longer_than_balancers_keep_it(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Whoever closes first must be the one who asks, or a POST meets a closing connection; uvicorn's own is 5 s."""
+    with bento_server(tiny_bundle, tmp_path / "log") as server:
+        kept = http.client.HTTPConnection(server.url.removeprefix("http://"))
+        with closing(kept):
+            for _ in range(2):
+                kept.request("POST", "/predict", RED)
+                answer = kept.getresponse()
+                answer.read()
+                assert answer.status == 200
+                assert kept.sock is not None, "closed with the answer"
+                kept.sock.settimeout(8)
+                with pytest.raises(TimeoutError):
+                    kept.sock.recv(1)
+        command = worker_of(server).cmdline()
+    assert int(command[command.index("--timeout-keep-alive") + 1]) > 600  # the longest that a usual balancer keeps one
 
 
 def test_a_killed_worker_is_replaced_within_five_seconds(tiny_bundle: Path, tmp_path: Path) -> None:
