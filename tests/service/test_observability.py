@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from service.metrics import Metrics
 from service.settings import Settings
 from service.tracing import read_traceparent
 from tests.pictures import encode, plain
@@ -129,3 +131,12 @@ def test_batches_are_measured(tiny_service: Served) -> None:
     text = tiny_service.get("/metrics").text
     for name in ("convoy_batch_size_count", "convoy_pictures_pending", "convoy_queue_depth", "convoy_ready"):
         assert name in text
+
+
+def test_the_process_is_described_with_several_processes_metrics_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    text = Metrics(CollectorRegistry()).exposition().decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("process_resident_memory_bytes ")]
+    assert float(line.split()[1]) > 1e6
