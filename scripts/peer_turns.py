@@ -25,16 +25,21 @@ REFUSALS = ("429", "503")
 
 
 class Answered(Exchange):
-    """A connection that keeps the body of every 200, to be looked at after the turn."""
+    """A connection of `load` that keeps the body of every 200, to be looked at after the turn."""
 
-    def __init__(self, bodies: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, load: CheckedLoad) -> None:
         super().__init__()
-        self._bodies = bodies
+        self._load = load
 
     async def ask(self, request: bytes) -> int:
-        status = await super().ask(request)
+        self._load.open[self] = time.perf_counter()
+        try:
+            status = await super().ask(request)
+        finally:
+            del self._load.open[self]
+            self._load.moved.set()
         if status == 200:
-            self._bodies.append((request, bytes(self._buffer).partition(b"\r\n\r\n")[2]))
+            self._load.bodies.append((request, bytes(self._buffer).partition(b"\r\n\r\n")[2]))
         return status
 
 
@@ -46,10 +51,27 @@ class CheckedLoad(Load):
         self.requests = requests
         self.probes = {}
         self.bodies: list[tuple[bytes, bytes]] = []
+        self.open: dict[Answered, float] = {}
+        """When each request that waits for its answer was sent."""
+        self.moved = asyncio.Event()
+
+    async def run(self, connections: int, seconds: float) -> None:
+        """Keep `connections` busy for so long, and on until every request of that time has its answer.
+
+        A server that works on all requests at once would be faster with the last ones if nobody asked any more.
+        """
+        end = time.perf_counter() + seconds
+        running = asyncio.create_task(super().run(connections, float("inf")))
+        await asyncio.sleep(seconds)
+        while any(sent < end for sent in self.open.values()):
+            self.moved.clear()
+            await self.moved.wait()
+        self.end()
+        await running
 
     async def _connect(self) -> Exchange:
         loop = asyncio.get_running_loop()
-        _, exchange = await loop.create_connection(lambda: Answered(self.bodies), self.host, self.port)
+        _, exchange = await loop.create_connection(lambda: Answered(self), self.host, self.port)
         return exchange
 
 
@@ -87,13 +109,14 @@ def take_turn(url: str, requests: list[bytes], expected: list[Expected], connect
 def turn_of(load: CheckedLoad, answers: dict[bytes, Expected], started: float, seconds: float, share: float) -> Turn:
     """What counts are good answers between the ramp and the end; what is checked is every one.
 
-    The window's ends are fixed: from the first answer to the last would flatter a server that answers in batches, and
-    up to the last connection's end one would pay for uneven connections.
+    A request counts by the part of its time that lies between: whole answers would be off by as many as are open at
+    the same time, and a server that works on all of those together, or in batches, answers many in one moment.
     """
-    ramp = min(RAMP, seconds / 4)
-    inside = [took for when, took in load.good if started + ramp <= when < started + seconds]
+    begin, end = started + min(RAMP, seconds / 4), started + seconds
+    inside = [took for when, took in load.good if begin <= when < end]
+    counted = sum(max(0.0, min(when, end) - max(when - took, begin)) / took for when, took in load.good if took > 0)
     return Turn(
-        images_per_second=len(inside) / (seconds - ramp),
+        images_per_second=counted / (end - begin),
         latencies_ms=[1000 * took for took in inside],
         statuses={str(status): count for status, count in sorted(load.statuses.items())},
         wrong=sum(not is_right(body, answers[request]) for request, body in load.bodies),

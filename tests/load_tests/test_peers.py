@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -94,13 +96,46 @@ def test_the_best_peer_is_the_fastest_that_answers_rightly() -> None:
 
 def test_answers_count_within_the_window_and_are_checked_outside_it_too() -> None:
     load = CheckedLoad("http://127.0.0.1:1", [b"one"])
-    load.good = [(100.2, 0.1), (101.0, 0.2), (101.9, 0.3), (102.4, 0.4)]
-    load.statuses.update({200: 4})
+    load.good = [(100.2, 0.1), (101.0, 0.2), (101.9, 0.3), (102.1, 0.4), (102.4, 0.4)]
+    load.statuses.update({200: 5})
     load.bodies = [(b"one", json.dumps(ANSWER).encode())] * 3 + [(b"one", b"{}")]
     found = turn_of(load, {b"one": Expected("red", 0.9)}, 100.0, 2.0, 0.01)
-    assert found.images_per_second == pytest.approx(2 / 1.5)
+    assert found.images_per_second == pytest.approx(2.75 / 1.5)
     assert found.latencies_ms == [200, 300]
     assert found.wrong == 1
+
+
+@pytest.mark.parametrize("seconds", [2.0, 2.3, 2.7])
+def test_a_server_that_answers_all_at_once_gets_its_rate_whenever_the_window_ends(seconds: float) -> None:
+    load = CheckedLoad("http://127.0.0.1:1", [b"one"])
+    load.good = [(100 + 0.8 * burst, 0.8) for burst in range(1, 6) for _ in range(8)]
+    assert turn_of(load, {}, 100.0, seconds, 0.01).images_per_second == pytest.approx(10)
+
+
+def test_the_load_goes_on_until_all_that_was_open_has_its_answer() -> None:
+    async def scenario() -> None:
+        load = CheckedLoad("http://127.0.0.1:1", [b"GET / HTTP/1.1\r\n\r\n"])
+        numbers, late, end = itertools.count(), asyncio.Event(), time.perf_counter() + 0.1
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.readline():
+                await reader.readline()
+                # The first is answered when somebody still asks after the end.
+                if next(numbers) == 0:
+                    await late.wait()
+                elif time.perf_counter() > end:
+                    late.set()
+                await asyncio.sleep(0.005)  # or the neighbour would ask thousands of times
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            load.port = server.sockets[0].getsockname()[1]
+            await asyncio.wait_for(load.run(2, 0.1), 10)
+        assert set(load.statuses) == {200}
+        assert late.is_set()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
