@@ -133,6 +133,15 @@ def test_what_a_supervisor_lets_in_is_told_apart() -> None:
     assert died.recovered
 
 
+def test_one_refusal_explains_one_failure() -> None:
+    refusal = exchange(10.5, 13.0, status=503)
+    assert death([Failure(10.4, 13.0), Failure(10.5, 13.0)], [refusal]).unexplained == 1
+    assert death([Failure(11.0, 12.0)], [refusal]).unexplained == 1
+    # It was on its way before the end, and the balancer sent it on afterwards: counted once.
+    died = death([Failure(10.0, 13.0)], [refusal])
+    assert (died.in_flight, died.at_its_door, died.unexplained) == (1, 0, 0)
+
+
 def test_a_balancer_that_goes_on_sending_has_not_recovered() -> None:
     assert not death([], [exchange(13.5, 13.9)]).recovered
     assert not Death(noticed=3.1, ready=4, back=4.5, **BLOW.cost([], [], ready=14.0)).recovered

@@ -71,18 +71,32 @@ class Blow:
         """
         since, until_dead = self.killed - CLOCK_SECONDS, self.dead + CLOCK_SECONDS
         flying = [each for each in failed if each.began <= until_dead and each.ended >= since]
+        later = [each for each in failed if each not in flying]
         to_it = [each for each in exchanges if each.server == self.server and each.sent and each.sent <= ready]
-        waiting = [each for each in to_it if each.failed and each.sent and each.sent > until_dead]
+        refused = [each for each in to_it if each.failed and each.sent and each.sent > until_dead]
+        waiting = _paired(later, refused)
         return {
             "server": self.server,
             "open_before": self.open_before,
             "failed": len(failed),
             "in_flight": len(flying),
-            "at_its_door": len(waiting),
-            "unexplained": len(failed) - len(flying) - len(waiting),
+            "at_its_door": waiting,
+            "unexplained": len(later) - waiting,
             "last_failure": max((each.ended - self.killed for each in failed), default=0.0),
             "last_sent": max(0.0, max((each.sent or 0.0 for each in to_it), default=0.0) - self.killed),
         }
+
+
+def _paired(failed: Sequence[Failure], exchanges: Sequence[Exchange]) -> int:
+    """How many of the clients' failures lie around an exchange of the balancer's, each of which explains one."""
+    left, pairs = sorted(exchanges, key=lambda each: each.ended), 0
+    for failure in sorted(failed, key=lambda each: each.ended):
+        for each in left:
+            if failure.began - CLOCK_SECONDS <= each.began and each.ended <= failure.ended + CLOCK_SECONDS:
+                left.remove(each)
+                pairs += 1
+                break
+    return pairs
 
 
 def kill(stage: Stage, replica: Replica) -> Death:
@@ -90,8 +104,11 @@ def kill(stage: Stage, replica: Replica) -> Death:
     stage.let_pass()
     seen = len(stage.balancer.changes(replica.name))
     busy = stage.balancer.open_requests(replica.name)
+    workers = replica.workers()
     killed, started = time.time(), time.monotonic()
     replica.kill()
+    for worker in workers:
+        _wait_for_end(worker)
     replica.wait_until_gone()
     blow = Blow(replica.name, busy, killed, time.time())
     stage.balancer.wait_for(replica.name, up=False, after=seen)
@@ -177,8 +194,10 @@ def _revive(replica: Replica, dead: int) -> bool:
 
 
 def _wait_for_end(process: psutil.Process) -> None:
+    """Until its last thread has let go of its sockets; the first one is a zombie before that."""
+
     def ended() -> bool:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        return not process.is_running() or (process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
 
     until(_quietly(ended), f"process {process.pid} to end", 10)
 
