@@ -17,6 +17,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -333,6 +334,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """The command line."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end, those that are paused too
     record = Record(options.out)
     turns = len(options.bundles) * len(options.connections) * options.rounds
     least = turns * options.seconds * (len(options.peers) + 2 * len(options.artefact)) / 60
