@@ -27,11 +27,16 @@ def drain_on_sigterm(engine: Engine) -> bool:
     if not callable(stop):
         return False
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def begin(number: int, frame: FrameType | None) -> None:
         seconds = 0.0 if engine.draining else _seconds(engine)
         engine.drain()
         logger.info("SIGTERM: draining for %g s", seconds)
-        loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, frame)
+        loop.call_later(seconds, stop, number, frame)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        # Nothing but this: the signal may have come while this thread holds a lock, of a metric say, that the rest
+        # would wait for for ever.
+        loop.call_soon_threadsafe(begin, number, frame)
 
     signal.signal(signal.SIGTERM, handle)
     return True
