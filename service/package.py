@@ -29,7 +29,8 @@ def package(bundle: Path | None) -> tuple[str, Path]:
 
     options = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
     labels, name = options["labels"], options["name"]
-    opened = open_bundle(bundle) if bundle else None
+    # Whole: the working directory changes below.
+    opened = open_bundle(bundle.resolve()) if bundle else None
     if opened:
         manifest = opened.manifest
         labels |= {"model": manifest.name, "model_version": manifest.version, "bundle": opened.id}
