@@ -126,7 +126,10 @@ def hosts(pip_config: Path | None) -> set[str]:
     texts = [value for section in parser.sections() for value in parser[section].values()]
     texts += [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")]
     found = {host.rpartition("@")[2] for text in texts for host in re.findall(r"https?://([^/\s]+)", text)}
-    return found - {"pypi.org"}
+    # pip's own default is in many packages' descriptions.
+    from pip._internal.models.index import PyPI
+
+    return found - {PyPI.netloc}
 
 
 def faults(image: ImageArchive, indexes: set[str], *, gpu: bool) -> list[str]:
