@@ -34,7 +34,7 @@ class Deliveries:
         self._settle, self._threads = settle, threads
         self._lock = threading.Lock()
         self._ended: deque[tuple[ServedModel, Job]] = deque()
-        self._running = 0
+        self._open = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -43,20 +43,20 @@ class Deliveries:
         if job.loop is not self._loop:
             self._loop, self._alarm = job.loop, None
         with self._lock:
-            self._running += 1
+            self._open += 1
         self._set_alarm()
 
     def end(self, model: ServedModel, job: Job) -> None:
         """From any thread. Raises: RuntimeError after the loop's end."""
         if job.loop is not self._loop:
             with self._lock:
-                self._running -= 1
+                self._open -= 1
             job.loop.call_soon_threadsafe(self._settle, model, job)
             return
         with self._lock:
-            self._running -= 1
+            self._open -= 1
             self._ended.append((model, job))
-            queued = self._running - self._threads
+            queued = self._open - self._threads
             waits = queued > len(self._ended) and len(self._ended) < self._together(model)
         if not waits:
             job.loop.call_soon_threadsafe(self._deliver)
@@ -77,5 +77,5 @@ class Deliveries:
 
     def _set_alarm(self) -> None:
         """While answers may wait: the jobs that are to take them along could all be slow ones."""
-        if self._alarm is None and self._loop is not None and self._running > self._threads:
+        if self._alarm is None and self._loop is not None and self._open > self._threads:
             self._alarm = self._loop.call_later(LONGEST, self._deliver)
