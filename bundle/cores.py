@@ -10,9 +10,18 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
     """The smaller of the CPU affinity and the cgroup's quota (v2 or v1), rounded up; at least 1."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(cgroup)
+    affinity, quota = _affinity(), _quota(cgroup)
     return max(1, affinity if quota is None else min(affinity, -int(-quota // 1)))
+
+
+def below_quota(cgroup: Path = _CGROUP) -> bool:
+    """Whether the processors are what limits, and not a quota: no number of threads can use more than there are."""
+    quota = _quota(cgroup)
+    return quota is None or _affinity() <= quota
+
+
+def _affinity() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -40,6 +40,9 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Within a call its threads wait for each other busily, which halves the time of small layers; after it they
+        # would go on doing so for a while, and take the core from whoever has work.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = _ERRORS_ONLY
         try:
             self._session = ort.InferenceSession(str(path), options, providers=list(providers))

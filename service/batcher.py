@@ -30,7 +30,8 @@ Ran = Callable[[int, float], None]
 class Batcher:
     """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the job itself.
 
-    `explain` runs a batch of which somebody wants the class map too.
+    `explain` runs a batch of which somebody wants the class map too; `run_alone` a picture that is alone, where no
+    lanes are.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Batcher:
         ended: Ended,
         ran: Ran,
         explain: Callable[[Batch], tuple[Probabilities, Maps]] | None = None,
+        run_alone: Callable[[Batch], Probabilities] | None = None,
     ) -> None:
+        self._run_alone = run_alone or run
         self._run, self._plan, self._ended, self._ran, self._explain = run, plan, ended, ran, explain
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -114,6 +117,8 @@ class Batcher:
         maps: Maps | None = None
         if self._explain is not None and any(job.explain for job in jobs):
             probabilities, maps = self._explain(batch)
+        elif jobs[0].alone:
+            probabilities = self._run_alone(batch)
         else:
             probabilities = self._run(batch)
         for job in jobs:

@@ -46,6 +46,11 @@ class Deliveries:
             self._open += 1
         self._set_alarm()
 
+    @property
+    def alone(self) -> bool:
+        """Whether no more than one announced job has not ended. From any thread."""
+        return self._open <= 1
+
     def end(self, model: ServedModel, job: Job) -> None:
         """From any thread. Raises: RuntimeError after the loop's end."""
         if job.loop is not self._loop:

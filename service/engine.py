@@ -196,6 +196,9 @@ class Engine:
         with suppress(RuntimeError):  # after the loop's end nobody waits and there is nothing left to count
             self._deliveries.end(model, job)
 
+    def _alone(self) -> bool:
+        return self._deliveries.alone
+
     def _end(self, model: ServedModel, job: Job) -> None:
         job.settle()
         self.admission.give_back(model.pace, 1, job.size)
@@ -235,7 +238,7 @@ class Engine:
             addresses = find_bundles(self._settings.models)
             self.tracer = tracer()
             for address in addresses:  # one by one: those before a broken one are to be closed
-                models.append(ServedModel(address, self._settings, self.metrics, self._done))  # noqa: PERF401
+                models.append(ServedModel(address, self._settings, self.metrics, self._done, self._alone))  # noqa: PERF401
             if self._settings.shadow:
                 cast_shadows(models, self._settings)
         except ConvoyError as error:
@@ -274,7 +277,7 @@ class Engine:
         labels = (model.name, model.version, model.bundle.id, architecture, model.artefact.target, runtime)
         self.metrics.build.labels(*labels).set(1)
         logger.info(
-            "loaded: %s %s (%s, %s), golden answers within %.1e, batches of up to %d on %d lane(s)",
+            "loaded: %s %s (%s, %s), golden answers within %.1e, batches of up to %d on %d lane(s)%s",
             model.name,
             model.version,
             model.bundle.id[:12],
@@ -282,6 +285,7 @@ class Engine:
             model.golden_difference,
             model.plan.cap,
             model.plan.lanes,
+            ", a lone picture on all cores" if model.wide else "",
         )
 
     def _fail(self, reason: str) -> None:

@@ -30,6 +30,7 @@ class Job:
 
     `explain`: the answer is to be `Explained`, from the picture's `extent` (width, height) and its class map.
     `first` is the first picture of the same request, unless this is it: they are worked off in their order.
+    `alone`: no other one waited when its pixels were ready.
     `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. `give` or `fail`
     says what becomes of it, and `settle`, on the loop, ends it.
     """
@@ -49,6 +50,7 @@ class Job:
         self.probabilities: NDArray[np.float32] | None = None
         self.seconds: dict[str, float] = {}
         self.last = 0.0
+        self.alone = False
         self.size = len(source) if isinstance(source, bytes) else source.nbytes
         self._deadline = patience.deadline()
         self._patience = patience

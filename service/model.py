@@ -22,6 +22,7 @@ from service.curve import Plan, Point, measure, throughput
 from service.drift import Drift
 from service.errors import VersionDiffers
 from service.job import Job
+from service.lone import spread
 from service.metrics import Metrics
 from service.pace import Pace
 from service.settings import Settings
@@ -29,6 +30,9 @@ from service.shadow import Shadow
 
 Done = Callable[["ServedModel", Job], None]
 """Called once for every job, from any thread, when nothing will be done for it any more."""
+
+Alone = Callable[[], bool]
+"""Whether no other picture is there than the one that is worked on. From any thread."""
 
 CHOICE_SECONDS = 0.1
 
@@ -39,24 +43,26 @@ class ServedModel:
     Raises: FolderError, ArtefactMissing, VersionDiffers.
     """
 
-    def __init__(self, address: Address, settings: Settings, metrics: Metrics, done: Done) -> None:
+    def __init__(self, address: Address, settings: Settings, metrics: Metrics, done: Done, alone: Alone) -> None:
         self.bundle = open_bundle(address.path)
         manifest = self.bundle.manifest
         self.name = address.name or manifest.name
         self.version = manifest.version
         if address.version not in (None, manifest.version):
             raise VersionDiffers(address.path, str(address.version), manifest.version)
-        self.settings, self.metrics, self._done = settings, metrics, done
+        self.settings, self.metrics, self._done, self._alone = settings, metrics, done, alone
         self.artefact, self.runtime = _choose(self.bundle, settings)
         self.plan, self.curve = self._plan()
         if self.plan.threads != 1:
             self.runtime = self._with_threads(self.plan.threads)
         self.golden_difference = check_golden(self.bundle, self.artefact, self.runtime.run)
+        self.wide = self._spread()
         self.drift = self._drift()
         self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
         self._learn()
-        self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain)
+        run_alone = self.wide.run if self.wide else None
+        self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain, run_alone)
 
     def _learn(self) -> None:
         """A first idea of the pace, so that the first burst is already admitted by time."""
@@ -65,8 +71,13 @@ class ServedModel:
         prepared = time.perf_counter()
         self.runtime.run(pixels[np.newaxis])
         seconds = time.perf_counter() - prepared
-        self.pace.add({"preprocess": prepared - started, "infer": seconds})
-        self.pace.add_batch(1, seconds)
+        # Under load more threads than cores share these, and each takes longer.
+        crowd = self.settings.threads / self.settings.cores
+        self.pace.expect({"preprocess": prepared - started, "infer": seconds}, crowd)
+        if self.wide is not None:
+            prepared = time.perf_counter()
+            self.wide.run(pixels[np.newaxis])
+            self.pace.infer.reach(time.perf_counter() - prepared)
 
     @property
     def _spec(self) -> Preprocess:
@@ -85,6 +96,7 @@ class ServedModel:
             job.fail(error)
             self._done(self, job)
         else:
+            job.alone = self.wide is not None and job.explain is None and self._alone()
             self._batcher.put(job)
 
     def close(self) -> None:
@@ -126,7 +138,7 @@ class ServedModel:
 
     def _learn_from(self, job: Job, probabilities: NDArray[np.float32]) -> None:
         """What every answered picture tells: the pace, the classes, the drift, and the shadow."""
-        self.pace.add(job.seconds)
+        self.pace.add(job.seconds, job.alone)
         index = int(probabilities.argmax())
         label = self.bundle.manifest.labels[index]
         self.metrics.predicted(self.name, self.version, label)
@@ -150,18 +162,29 @@ class ServedModel:
     def _plan(self) -> tuple[Plan, list[Point]]:
         settings = self.settings
         if settings.batching == "off" or settings.batching == 1:
-            return Plan(1, settings.threads, 1), []
+            return Plan(1, settings.cores, 1), []
         if settings.batching != "auto":
             on_cpu = self.runtime.describe().get("providers", ["CPU"])[0].startswith("CPU")
-            return Plan(settings.batching, settings.threads if on_cpu else 1, 1), []
+            return Plan(settings.batching, settings.cores if on_cpu else 1, 1), []
         key = plan_cache.key_of(
-            bundle=self.bundle.id, target=self.artefact.target, threads=settings.threads, **self.runtime.describe()
+            bundle=self.bundle.id, target=self.artefact.target, threads=settings.cores, **self.runtime.describe()
         )
         if known := plan_cache.recall(settings.cache, key):
             return known
-        plan, points = measure(self._with_threads, self.input_shape, settings.threads)
+        plan, points = measure(self._with_threads, self.input_shape, settings.cores)
         plan_cache.remember(settings.cache, key, plan, points)
         return plan, points
+
+    def _spread(self) -> runtime.Runtime | None:
+        """What runs a picture that is alone, where that is another runtime than the one under load."""
+        threads = self.settings.lone_threads or self.settings.cores
+        on_cpu = self.runtime.describe().get("providers", [""])[0].startswith("CPU")
+        if threads == 1 or not on_cpu or self.plan.cap > 1 or self.plan.threads > 1:
+            return None
+        wide = spread(self._with_threads, self.input_shape, threads)
+        if wide is not None:
+            check_golden(self.bundle, self.artefact, wide.run)
+        return wide
 
     def _with_threads(self, threads: int) -> runtime.Runtime:
         if threads == 1:
@@ -184,6 +207,7 @@ class ServedModel:
                 "max_batch": self.plan.cap,
                 "lanes": self.plan.lanes,
                 "threads": self.plan.threads,
+                "lone": self.wide is not None,
                 "curve": [point.as_dict() for point in self.curve],
             },
             "provenance": manifest.provenance.model_dump(mode="json"),
@@ -211,7 +235,7 @@ def _choose(bundle: Folder[BundleManifest], settings: Settings) -> tuple[Artefac
     if len(loaded) == 1:
         return loaded[0]
     crop = bundle.manifest.preprocess.crop
-    speed = partial(throughput, shape=(crop, crop, 3), batch=1, lanes=settings.threads, seconds=CHOICE_SECONDS)
+    speed = partial(throughput, shape=(crop, crop, 3), batch=1, lanes=settings.cores, seconds=CHOICE_SECONDS)
     for _, candidate in loaded:
         speed(candidate)
     # Two rounds, one after the other: a busy moment must not decide.

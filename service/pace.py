@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _WEIGHT = 0.1
 """Of the newest picture: the last thirty or so decide."""
 
@@ -19,6 +21,10 @@ class Average:
             self.mean = self.least = seconds
             return
         self.mean += _WEIGHT * (seconds - self.mean)
+        self.reach(seconds)
+
+    def reach(self, seconds: float) -> None:
+        """An observation that is possible and not usual: it counts for the least only."""
         self.least = min(self.least, seconds)
 
 
@@ -36,11 +42,20 @@ class Pace:
         self.pending = 0
         """Pictures uploading, waiting or being worked on: of the event loop alone."""
 
-    def add(self, seconds: dict[str, float]) -> None:
-        """Learn from an answered picture."""
+    def add(self, seconds: dict[str, float], alone: bool = False) -> None:
+        """Learn from an answered picture; one that had all cores says nothing of how long those under load take."""
         self.prepare.add(seconds.get("decode", 0.0) + seconds.get("preprocess", 0.0))
-        if not self.lanes:
+        if alone:
+            self.infer.reach(seconds.get("infer", math.inf))
+        elif not self.lanes:
             self.infer.add(seconds.get("infer", 0.0))
+
+    def expect(self, seconds: dict[str, float], crowd: float) -> None:
+        """Before anything was answered: one picture took so long on a core that `crowd` threads will share."""
+        self.add({stage: crowd * took for stage, took in seconds.items()})
+        self.add_batch(1, seconds["infer"])
+        self.prepare.reach(seconds["preprocess"])
+        self.infer.reach(seconds["infer"])
 
     def add_batch(self, size: int, seconds: float) -> None:
         """Learn from a call of the runtime."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from bundle.cores import available_cores
+from bundle.cores import available_cores, below_quota
 from bundle.image import FORMATS, DecodeLimits
 from bundle.manifest import Record
 from service.errors import SettingInvalid
@@ -44,6 +44,17 @@ def _batching(value: object) -> object:
     return value
 
 
+def default_threads() -> int:
+    """One more than there are cores, where several are this process's own.
+
+    Whenever one of them waits for the interpreter's lock, another one computes: a few per cent more pictures of
+    a fast network, and no fewer of a slow one. Under a quota on larger machines one more thread would only use the quota up sooner, and all
+    of them would be stopped until the next period.
+    """
+    cores = available_cores()
+    return cores + 1 if cores > 1 and below_quota() else cores
+
+
 Count = Annotated[int, Field(ge=1)]
 Batching = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=1, le=MAX_BATCH)], BeforeValidator(_batching)]
 
@@ -54,7 +65,8 @@ class Settings(Record):
     models: a bundle folder, or a folder of NAME/VERSION/ bundles. artefact: which target to serve; `auto` is the
     fastest that passed its gates. provider: where onnxruntime computes, `auto`, `cpu`, `cuda` or `tensorrt`.
     torchscript: whether TorchScript files may be loaded; their loader runs code.
-    threads: pictures worked on at the same time; by default as many as the container has cores.
+    threads: pictures worked on at the same time; by default `default_threads()`.
+    lone_threads: of the call for a picture that is alone; by default `cores`.
     batching: `auto` measures at start whether batches pay on this machine, `off` never batches, a number is the
     largest batch. cache: where the measurement is kept; empty for nowhere.
     queue: pictures that may be uploading or waiting, however fast they go; the next one is refused with 429.
@@ -75,7 +87,8 @@ class Settings(Record):
     artefact: str = "auto"
     provider: Provider = "auto"
     torchscript: Literal["on", "off"] = "off"
-    threads: Count = Field(default_factory=available_cores)
+    threads: Count = Field(default_factory=default_threads)
+    lone_threads: Count | None = None
     batching: Batching = "auto"
     cache: Path | None = None
     queue: Count = 128
@@ -110,6 +123,11 @@ class Settings(Record):
         if self.phone and not _is_phone_folder(self.phone):
             raise ValueError(f"phone: {self.phone} is not a folder that `convoy phone` wrote")
         return self
+
+    @property
+    def cores(self) -> int:
+        """That `threads` can keep busy: what measurements at start fill."""
+        return min(self.threads, available_cores())
 
     @property
     def limits(self) -> DecodeLimits:

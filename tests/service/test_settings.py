@@ -8,7 +8,7 @@ import pytest
 from bundle.cores import available_cores
 from service import settings as module
 from service.errors import SettingInvalid
-from service.settings import read_settings
+from service.settings import default_threads, read_settings
 
 
 def test_defaults_and_overrides() -> None:
@@ -16,7 +16,21 @@ def test_defaults_and_overrides() -> None:
     assert settings.models == Path("b")
     assert settings.limits.max_pixels == 1000
     assert settings.limits.formats == ("JPEG", "TIFF")
-    assert settings.threads == available_cores()
+    assert settings.threads == default_threads()
+    assert settings.cores == available_cores()
+
+
+@pytest.mark.parametrize(
+    ("cores", "own", "threads"), [(1, True, 1), (1, False, 1), (2, True, 3), (2, False, 2), (8, True, 9)]
+)
+def test_one_thread_more_than_cores_that_are_its_own(
+    monkeypatch: pytest.MonkeyPatch, cores: int, own: bool, threads: int
+) -> None:
+    monkeypatch.setattr(module, "available_cores", lambda: cores)
+    monkeypatch.setattr(module, "below_quota", lambda: own)
+    settings = read_settings({"CONVOY_MODELS": "b"})
+    assert (settings.threads, settings.cores) == (threads, cores)
+    assert read_settings({"CONVOY_MODELS": "b", "CONVOY_THREADS": "1"}).cores == 1
 
 
 def test_an_empty_cache_is_nowhere_and_without_a_setting_it_is_at_home() -> None:
