@@ -114,6 +114,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         with stage(make, clients, place, keep_alive=phase.keep_alive) as ready:
             found = phase.run(ready)
             told = ready.clients.stop()
+            ready.balancer.wait_until_idle()
             seen = len(ready.balancer.exchanges())
         counts = {"locust_requests": told.requests, "locust_failures": told.failures, "balancer_requests": seen}
         result[phase.name] = {**found, **counts}

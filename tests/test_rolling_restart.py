@@ -236,6 +236,8 @@ def test_a_post_that_was_sent_is_not_sent_again(tmp_path: Path, keep_alive: bool
         answer = client.post(balancer.url, content=b"picture")
         assert answer.status_code == 502
         assert [taken for each in replicas for taken in each.taken] == [b"picture"]
+        client.close()
+        balancer.wait_until_idle()
         (seen,) = balancer.exchanges()
     assert seen.failed
 
@@ -249,6 +251,10 @@ def test_a_post_that_no_door_took_goes_to_the_next(tmp_path: Path) -> None:
         client = stack.enter_context(httpx.Client(transport=httpx.HTTPTransport(retries=5)))
         assert [client.post(balancer.url, content=b"picture").status_code for _ in range(8)] == [200] * 8
         assert balancer.open_requests("two") == 0
+        assert balancer.open_requests("FRONTEND") == 1
+        client.close()
+        balancer.wait_until_idle()
+        assert len(balancer.exchanges()) == 8
     assert alive.taken == [b"picture"] * 8
 
 

@@ -68,13 +68,20 @@ class Balancer:
         return [change for change in self._changes if change.server == server]
 
     def open_requests(self, server: str) -> int:
-        """How many `server` has at this moment."""
+        """How many `server` has at this moment; `FRONTEND`: that came from clients."""
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(str(self._socket))
             asking.sendall(b"show stat\n")
             answer = b"".join(iter(lambda: asking.recv(65536), b"")).decode()
         rows = csv.DictReader(answer.removeprefix("# ").splitlines())
         return next(int(row["scur"]) for row in rows if row["svname"] == server)
+
+    def wait_until_idle(self, seconds: float = 10) -> None:
+        """Wait until every request has its line in the log: a client has its answer a moment before.
+
+        Raises: TimeoutError.
+        """
+        until(lambda: self.open_requests("FRONTEND") == 0, "the balancer's last connections to end", seconds)
 
     def _read(self) -> None:
         """What was written since the last time, whole lines only."""
