@@ -7,7 +7,8 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,9 @@ from load_tests.answers import Expected, WrongAnswer, check
 from load_tests.closed_loop import Exchange, Load, quantile
 
 RAMP = 0.5
-"""Seconds at the start of a turn that do not count: connections open and queues fill."""
+"""Seconds at the start of a turn that do not count at least: connections open and queues fill."""
+LONGEST_RAMP = 30.0
+"""A server that leaves one of its first requests waiting for so long is counted from then on."""
 
 REFUSALS = ("429", "503")
 """Statuses by which a server says that it has enough to do."""
@@ -33,10 +36,13 @@ class Answered(Exchange):
 
     async def ask(self, request: bytes) -> int:
         self._load.open[self] = time.perf_counter()
+        self._load.asked += 1
+        first = self._load.asked <= self._load.connections
         try:
             status = await super().ask(request)
         finally:
             del self._load.open[self]
+            self._load.first_answers += first
             self._load.moved.set()
         if status == 200:
             self._load.bodies.append((request, bytes(self._buffer).partition(b"\r\n\r\n")[2]))
@@ -44,7 +50,10 @@ class Answered(Exchange):
 
 
 class CheckedLoad(Load):
-    """The closed loop without health probes, whose requests are given and whose answers are kept."""
+    """The closed loop without health probes, whose requests are given and whose answers are kept.
+
+    begin, end_of_window: when it counted, by `time.perf_counter`.
+    """
 
     def __init__(self, url: str, requests: list[bytes]) -> None:
         super().__init__(url, [])
@@ -54,20 +63,31 @@ class CheckedLoad(Load):
         self.open: dict[Answered, float] = {}
         """When each request that waits for its answer was sent."""
         self.moved = asyncio.Event()
+        self.connections = self.asked = self.first_answers = 0
+        self.begin = self.end_of_window = 0.0
 
     async def run(self, connections: int, seconds: float) -> None:
-        """Keep `connections` busy for so long, and on until every request of that time has its answer.
+        """Keep `connections` busy until each had its first answer; for so long; and until all of that is answered.
 
-        A server that works on all requests at once would be faster with the last ones if nobody asked any more.
+        Before, those that came first waited less than anybody will again. After, a server that works on all requests
+        at once would be faster with the last ones if nobody asked any more.
         """
-        end = time.perf_counter() + seconds
+        self.connections, started = connections, time.perf_counter()
         running = asyncio.create_task(super().run(connections, float("inf")))
-        await asyncio.sleep(seconds)
-        while any(sent < end for sent in self.open.values()):
-            self.moved.clear()
-            await self.moved.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_RAMP):
+                await self._until(lambda: self.first_answers == connections)
+        self.begin = max(time.perf_counter(), started + RAMP)
+        self.end_of_window = self.begin + seconds
+        await asyncio.sleep(self.end_of_window - time.perf_counter())
+        await self._until(lambda: all(sent >= self.end_of_window for sent in self.open.values()))
         self.end()
         await running
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self.moved.clear()
+            await self.moved.wait()
 
     async def _connect(self) -> Exchange:
         loop = asyncio.get_running_loop()
@@ -98,21 +118,21 @@ def as_bytes(request: httpx.Request) -> bytes:
 
 
 def take_turn(url: str, requests: list[bytes], expected: list[Expected], connections: int, seconds: float) -> Turn:
-    """Keep `connections` busy for so long; `expected[i]` is the answer to `requests[i]`."""
+    """Keep `connections` busy and count for so long; `expected[i]` is the answer to `requests[i]`."""
     load = CheckedLoad(url, requests)
     busy, started = time.process_time(), time.perf_counter()
     asyncio.run(load.run(connections, seconds))
     share = (time.process_time() - busy) / (time.perf_counter() - started) / available_cores()
-    return turn_of(load, dict(zip(requests, expected, strict=True)), started, seconds, share)
+    return turn_of(load, dict(zip(requests, expected, strict=True)), share)
 
 
-def turn_of(load: CheckedLoad, answers: dict[bytes, Expected], started: float, seconds: float, share: float) -> Turn:
-    """What counts are good answers between the ramp and the end; what is checked is every one.
+def turn_of(load: CheckedLoad, answers: dict[bytes, Expected], share: float) -> Turn:
+    """What counts are good answers within the load's window; what is checked is every one.
 
     A request counts by the part of its time that lies between: whole answers would be off by as many as are open at
     the same time, and a server that works on all of those together, or in batches, answers many in one moment.
     """
-    begin, end = started + min(RAMP, seconds / 4), started + seconds
+    begin, end = load.begin, load.end_of_window
     inside = [took for when, took in load.good if begin <= when < end]
     counted = sum(max(0.0, min(when, end) - max(when - took, begin)) / took for when, took in load.good if took > 0)
     return Turn(

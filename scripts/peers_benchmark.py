@@ -47,7 +47,7 @@ from scripts.peer_servers import (
     Server,
     idle_cores,
 )
-from scripts.peer_turns import Turn, as_bytes, best_peer, median, order, ratio, summary, take_turn
+from scripts.peer_turns import RAMP, Turn, as_bytes, best_peer, median, order, ratio, summary, take_turn
 
 OUT = ROOT / "docs" / "measured" / "peers.json"
 CONNECTIONS = (1, 8, 32, 64)
@@ -211,12 +211,12 @@ def described(contender: Contender, field: Field) -> dict[str, Any]:
 
 
 def estimate(field: Field, connections: list[int], rounds: int, seconds: float) -> float:
-    """Seconds that the bundle's rows will take: turns, and the last answers that are still waited for."""
+    """Seconds that the bundle's rows will take: turns, and the first and last answers that are waited for."""
     total = 0.0
     for name in list(field.entrants):
         turn = field.take(name, 2 * available_cores(), WARM_SECONDS)
         speed = max(1.0, turn.images_per_second) if turn else 1.0
-        total += sum(rounds * (seconds + count / speed) for count in connections)
+        total += sum(rounds * (max(RAMP, count / speed) + seconds + count / speed) for count in connections)
     return total + len(field.limits) * rounds * seconds * len(connections)
 
 
