@@ -30,13 +30,16 @@ def check_golden(bundle: Folder[BundleManifest], artefact: Artefact, run: Run) -
     Raises: GoldenMismatch when a pixel differs, or a probability by more than GOLDEN_TOLERANCE. A near tie may flip
     within the tolerance.
     """
-    answers = _expected(bundle, artefact)
+    answers = golden_answers(bundle, artefact)
     pairs = zip(bundle.manifest.golden, answers, strict=True)
     return max(_check(bundle, artefact, golden, answer, run) for golden, answer in pairs)
 
 
-def _expected(bundle: Folder[BundleManifest], artefact: Artefact) -> list[NDArray[np.generic]]:
-    """The artefact's own answers where it recorded some, else PyTorch's."""
+def golden_answers(bundle: Folder[BundleManifest], artefact: Artefact) -> list[NDArray[np.generic]]:
+    """The probabilities [K] of each golden picture: the artefact's own where it recorded some, else PyTorch's.
+
+    Raises: ManifestInvalid when their number is another than the pictures'.
+    """
     if artefact.golden is None:
         return [read_array(bundle, golden.probabilities) for golden in bundle.manifest.golden]
     answers = read_array(bundle, artefact.golden)

@@ -23,11 +23,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bundle.errors import ConvoyError
 from bundle.folder import Folder, open_bundle
-from bundle.golden import GOLDEN_TOLERANCE
+from bundle.golden import GOLDEN_TOLERANCE, golden_answers
 from bundle.manifest import BundleManifest
 from load_tests.closed_loop import Load, summary
 from scripts import image
@@ -71,10 +69,10 @@ class Row:
     seen: str
 
 
-def golden(bundle: Folder[BundleManifest]) -> Iterator[tuple[bytes, str, float]]:
-    """The golden pictures: bytes, the expected label and its probability."""
-    for each in bundle.manifest.golden:
-        expected = np.load(bundle.path(each.probabilities), allow_pickle=False)
+def golden(bundle: Folder[BundleManifest], target: str) -> Iterator[tuple[bytes, str, float]]:
+    """The golden pictures: bytes, and the label that this file has for it with its probability."""
+    answers = golden_answers(bundle, bundle.manifest.artefact(target))
+    for each, expected in zip(bundle.manifest.golden, answers, strict=True):
         index = int(expected.argmax())
         yield bundle.path(each.image).read_bytes(), bundle.manifest.labels[index], float(expected[index])
 
@@ -82,7 +80,8 @@ def golden(bundle: Folder[BundleManifest]) -> Iterator[tuple[bytes, str, float]]
 def right_answers(running: Pod, bundle: Folder[BundleManifest]) -> tuple[bool, str]:
     """Every golden picture over HTTP."""
     worst, count, identities = 0.0, 0, set()
-    for data, label, probability in golden(bundle):
+    (model,) = running.client.get(f"{running.url}/models").json()["models"]
+    for data, label, probability in golden(bundle, model["target"]):
         answer = running.client.post(f"{running.url}/predict", content=data).json()
         first = answer["predictions"][0]
         identities.add(answer["bundle"])
@@ -90,7 +89,7 @@ def right_answers(running: Pod, bundle: Folder[BundleManifest]) -> tuple[bool, s
             return False, f"{first['label']} instead of {label}"
         worst, count = max(worst, abs(first["probability"] - probability)), count + 1
     passed = identities == {bundle.id} and worst <= max(GOLDEN_TOLERANCE.values())
-    return passed, f"{count} golden pictures, probability within {worst:.1e}"
+    return passed, f"{count} golden pictures by {model['target']}, probability within {worst:.1e}"
 
 
 def started(running: Pod, how: str) -> Row:
@@ -194,7 +193,7 @@ def manifests() -> Row:
 def try_everything(engine: Engine, tag: str, bundle: Folder[BundleManifest], spec: Spec) -> list[Row]:
     """The containers one after the other."""
     rows = []
-    pictures = [data for data, _, _ in golden(bundle)]
+    pictures = [bundle.path(each.image).read_bytes() for each in bundle.manifest.golden]
     with pod(engine, tag, spec) as running:
         rows += [started(running, "with the bundle inside"), *restricted(running, spec), routes(running)]
         rows += [Row("POST has the right answer", *right_answers(running, bundle))]

@@ -47,6 +47,8 @@ SETTINGS = {
     # The wait that is accepted, in seconds: on two cores 16 users, a starting replica and the balancer are one queue,
     # and a refusal for lack of capacity (429) is another matter than a lost request.
     "CONVOY_MAX_WAIT": "20",
+    # The file whose answers are expected. Which one is the fastest is for each start to find out.
+    "CONVOY_ARTEFACT": "onnx",
     # The measurement of a first start is that of every later one.
     "CONVOY_BATCHING": "off",
 }

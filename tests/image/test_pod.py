@@ -89,7 +89,7 @@ def test_memory_is_read_from_either_kind_of_cgroup(
 
 def test_the_golden_pictures_are_the_right_answers(tiny_bundle: Path) -> None:
     bundle = open_bundle(tiny_bundle)
-    answers = list(golden(bundle))
+    answers = list(golden(bundle, "onnx"))
     assert len(answers) == len(bundle.manifest.golden) > 0
     assert {label for _, label, _ in answers} <= set(bundle.manifest.labels)
     assert all(0.5 < probability <= 1 for _, _, probability in answers)
