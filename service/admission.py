@@ -11,6 +11,8 @@ from service.errors import Overloaded
 from service.pace import Pace
 
 RETRY_SECONDS = 1.0
+_SLACK = 1.25
+"""Arrivals come in clusters: refusals that may leave exactly as fast as they come on average would queue up."""
 
 
 class Admission:
@@ -68,6 +70,12 @@ class Admission:
         self.pictures -= count
         self.bytes -= size
 
+    def rate(self) -> float:
+        """Pictures a second that are worked off, of those that are there, as far as the past tells; 0 of none."""
+        count = sum(pace.pending for pace in self.paces)
+        seconds = max((self.wait(pace) for pace in self.paces), default=0.0)
+        return count / seconds if seconds else 0.0
+
     def _until_idle(self) -> float:
         return max(RETRY_SECONDS, max((self.wait(pace) for pace in self.paces), default=0.0) / 2)
 
@@ -76,20 +84,26 @@ class Pacer:
     """Spreads refusals in time when they come too fast.
 
     A client that asks again at once turns refusing into the service's main work: receiving and refusing 1,500
-    uploads a second takes the cores that the accepted ones need. The first refusals go out at once; beyond
-    `per_second` each is held back for its turn, for `longest` seconds at most, which costs nothing.
+    uploads a second takes the cores that the accepted ones need. The first refusals go out at once, and so do those
+    that come little faster than answers; beyond, each is held back for its turn, for `longest` seconds at most, which
+    costs nothing.
     """
 
-    def __init__(self, per_second: float = 50.0, burst: int = 25, longest: float = 1.0) -> None:
-        self._step, self._lead, self._longest = 1 / per_second, burst / per_second, longest
+    def __init__(self, least: float = 10.0, burst: int = 25, longest: float = 1.0) -> None:
+        self._least, self._burst, self._longest = least, burst, longest
         self._next = 0.0
 
-    def delay(self, now: float) -> float:
-        """Seconds to hold back a refusal that is due at `now`."""
-        self._next = min(max(self._next, now - self._lead) + self._step, now + self._longest)
+    def delay(self, now: float, answers: float) -> float:
+        """Seconds to hold back a refusal that is due at `now`, where so many answers leave a second.
+
+        At twice the load that can be answered there are as many refusals as answers.
+        """
+        per_second = max(self._least, _SLACK * answers)
+        earliest = now - self._burst / per_second
+        self._next = min(max(self._next, earliest) + 1 / per_second, now + self._longest)
         return max(0.0, self._next - now)
 
-    async def pause(self, at_most: float) -> None:
+    async def pause(self, at_most: float, answers: float) -> None:
         """Hold back the calling refusal, and never beyond its own deadline."""
-        if (seconds := min(self.delay(time.monotonic()), at_most)) > 0:
+        if (seconds := min(self.delay(time.monotonic(), answers), at_most)) > 0:
             await asyncio.sleep(seconds)

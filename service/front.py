@@ -130,7 +130,7 @@ class Front:
         if isinstance(error, Overloaded):
             if error.reason != "late":  # the engine counts those itself, picture by picture
                 self.engine.shed(error)
-            await self.engine.pacer.pause(error.patience)
+            await self.engine.pacer.pause(error.patience, self.engine.admission.rate())
         if send.status == 0:
             await problem(error)(scope, receive, send)
 
