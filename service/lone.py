@@ -16,6 +16,8 @@ from service.runtime import Runtime
 MUST_GAIN = 1.15
 """One call has to be this much faster on all cores to be worth the memory of a second session."""
 CALLS = 4
+PATIENCE = 0.3
+"""Seconds for the gain to show: whoever else is busy while this is measured has one of the cores."""
 
 
 def spread(load: Callable[[int], Runtime], shape: tuple[int, ...], threads: int) -> Runtime | None:
@@ -27,7 +29,9 @@ def spread(load: Callable[[int], Runtime], shape: tuple[int, ...], threads: int)
     pixels = np.zeros((1, *shape), np.uint8)
     one, wide = load(1), load(threads)
     least = {one: math.inf, wide: math.inf}
-    for _ in range(CALLS):
+    begun, calls = time.perf_counter(), 0
+    while calls < CALLS or (least[one] < MUST_GAIN * least[wide] and time.perf_counter() - begun < PATIENCE):
+        calls += 1
         for runtime in least:
             started = time.perf_counter()
             runtime.run(pixels)

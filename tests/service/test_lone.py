@@ -47,6 +47,19 @@ class Timed:
         return {}
 
 
+class Disturbed(Timed):
+    """Takes three times as long until it was called so often."""
+
+    def __init__(self, clock: Clock, seconds: float, times: int) -> None:
+        super().__init__(clock, seconds)
+        self._times = times
+
+    def run(self, batch: runtime.Batch) -> Probabilities:
+        self._times -= 1
+        self._clock.now += 2 * self._seconds * (self._times >= 0)
+        return super().run(batch)
+
+
 @given(st.floats(1e-4, 1.0), st.floats(0.2, 5.0))
 def test_a_second_session_has_to_be_worth_it(seconds: float, times: float) -> None:
     clock = Clock()
@@ -56,6 +69,14 @@ def test_a_second_session_has_to_be_worth_it(seconds: float, times: float) -> No
         chosen = spread(made.__getitem__, (8, 8, 3), 2)
     if abs(times - MUST_GAIN) > 1e-3:
         assert chosen is (made[2] if times > MUST_GAIN else None)
+
+
+def test_a_busy_moment_does_not_decide() -> None:
+    clock = Clock()
+    one, wide = Timed(clock, 0.01), Disturbed(clock, 0.006, 8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lone, "time", clock)
+        assert spread({1: one, 2: wide}.__getitem__, (8, 8, 3), 2) is wide
 
 
 class OnCores(Held):
