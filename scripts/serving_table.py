@@ -2,7 +2,8 @@
 
     .venv/bin/python -m scripts.serving_table
 
-Every figure is read from the JSON of scripts/serving_benchmark.py and scripts/peers_benchmark.py, none is typed.
+Every figure is read from the JSON of scripts/serving_benchmark.py, scripts/peers_benchmark.py and
+scripts/overload_benchmark.py, none is typed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scripts.overload_table import overload_section
 from scripts.peers_plot import plot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,9 +172,17 @@ def measured_peers() -> list[Row]:
     return rows
 
 
+def measured_overload() -> Row | None:
+    """What scripts/overload_benchmark.py has found."""
+    path = MEASURED / "overload.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else None
+
+
 def written(page: str) -> str:
-    """The page with both sections anew."""
-    return replaced(replaced(page, "limit", limit_section(measured_limits())), "peers", peers_section(measured_peers()))
+    """The page with its sections anew."""
+    page = replaced(page, "limit", limit_section(measured_limits()))
+    page = replaced(page, "peers", peers_section(measured_peers()))
+    return replaced(page, "overload", overload_section(measured_overload()))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scripts.overload_table import overload_section
 from scripts.peers_plot import plot
 from scripts.serving_table import (
     PAGE,
@@ -141,3 +142,75 @@ def test_shares_of_the_limit() -> None:
 def test_a_page_without_its_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="limit: expected one"):
         replaced("no marks", "limit", "")
+
+
+def knee(**changes: Any) -> dict[str, Any]:
+    return {
+        "idle_p50_ms": 8.0,
+        "knee_per_second": 150.0,
+        "at_80_percent": {"load": 120.0, "latency_ms": {"p50": 9.0, "p99": 20.0}},
+        "at_200_percent": {
+            "good_per_second": 144.0,
+            "share_of_knee": 0.96,
+            "accepted_p99_ms": 140.0,
+            "refused": 2100,
+            "refused_p50_ms": 4.0,
+            "refused_p99_ms": 31.0,
+            "errors": {"refused 429": 2100},
+        },
+        "p99_at_80_percent_to_idle_p50": 2.5,
+        "watched_after_s": 20.0,
+        "normal_again_after_s": 0.4,
+        "generator": {"share_of_cores": 0.03},
+        **changes,
+    }
+
+
+OVERLOAD = {
+    "bundle": "net (net)",
+    "date": "2026-11-29",
+    "machine": "A processor",
+    "cores": 2,
+    "objective": "p95=100ms,errors=0.1%",
+    "command": "python -m scripts.overload_benchmark BUNDLE",
+    "knee": {"constant": knee(), "poisson": knee(normal_again_after_s=None)},
+}
+
+
+def test_the_knee_and_what_lies_around_it() -> None:
+    text = overload_section(OVERLOAD)
+    assert "| arrivals | constant | poisson |" in text
+    assert "| that p99 / idle p50 | 2.5 | 2.5 |" in text
+    assert "| 429 after: p50; p99, ms | 4.0; 31.0 | 4.0; 31.0 |" in text
+    assert "| normal again after | 0.4 s | not within 20 s |" in text
+    assert "| other errors | 0 | 0 |" in text
+    assert "Soak" not in text
+
+
+def test_an_error_that_is_no_refusal_is_named() -> None:
+    above = {**knee()["at_200_percent"], "errors": {"refused 429": 5, "status 503": 2}}
+    assert "| other errors | status 503: 2 |" in overload_section(
+        {**OVERLOAD, "knee": {"poisson": knee(at_200_percent=above)}}
+    )
+
+
+@pytest.mark.parametrize("memory", [None, {"settled": 300e6, "last": 303e6, "most": 310e6, "growth": 0.01}])
+def test_a_soak_says_what_it_held_and_lost(memory: dict[str, float] | None) -> None:
+    soak = {
+        "seconds": 1798.0,
+        "load": 105.0,
+        "due": 188_790,
+        "ok": 188_790,
+        "latency_ms": {"p50": 9.0, "p99": 30.0},
+        "memory_bytes": memory,
+        "files_left": 0,
+        "faults": [],
+    }
+    text = overload_section({**OVERLOAD, "soak": soak})
+    assert "188,790 requests, 0 not answered rightly" in text
+    assert ("memory unknown" if memory is None else "300 MB resident after the first minute, 303 MB") in text
+    assert "no fault" in text
+
+
+def test_without_a_record_the_page_says_so() -> None:
+    assert "no `docs/measured/overload.json`" in overload_section(None)

@@ -1,0 +1,132 @@
+"""The service around its knee, at twice its knee, and for half an hour at most of its load.
+
+    .venv/bin/python -m scripts.overload_benchmark BUNDLE --images FOLDER [--soak 30m] [--out FILE]
+
+Starts the service by itself, with CONVOY_MAX_WAIT at the objective's latency, and measures with `convoy loadtest`:
+a few requests a second for the median of an idle service; steps to the knee, 80 % of it, twice it, and back, once with
+evenly spaced arrivals and once with a Poisson stream; then, with the service's own settings, 70 % of the second knee
+for as long as --soak says, with its memory and its temporary folder watched. Writes what
+`python -m scripts.serving_table` puts into docs/performance.md. The machine must have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bundle.cores import available_cores
+from bundle.folder import open_bundle
+from export.benchmark import machine
+from tests.serving import Server, bento_server
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "measured" / "overload.json"
+OBJECTIVE_MS = 100
+ERRORS = "0.1%"
+SOAK_SHARE = 0.7
+IDLE_RATE = 3.0
+
+
+def load_test(server: Server, options: argparse.Namespace, folder: Path, *arguments: object) -> dict[str, Any]:
+    """The summary of one `convoy loadtest`. Raises: SystemExit with its last line when it did not end well enough.
+
+    Its status 1 is a verdict; the figures are what is wanted.
+    """
+    command = [sys.executable, "-m", "convoy.main", "loadtest", server.url, "--images", str(options.images)]
+    command += [*map(str, arguments), "--out", str(folder), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1) or not (folder / "summary.json").is_file():
+        raise SystemExit(f"convoy loadtest failed: {done.stderr.strip()[-500:]}")
+    print(done.stderr, file=sys.stderr, flush=True)
+    return dict(json.loads((folder / "summary.json").read_text()))
+
+
+def around_the_knee(server: Server, options: argparse.Namespace, folder: Path, arrivals: str) -> dict[str, Any]:
+    """The idle median, the knee, what lies around it, and how both compare with the idle median and the objective."""
+    shared = ("--arrivals", arrivals, "--seed", 1)
+    idle = load_test(server, options, folder / "idle", *shared, "--rate", IDLE_RATE, "--duration", "20s")
+    objective = f"p95={OBJECTIVE_MS}ms,errors={ERRORS}"
+    steps = ("--rate", options.rate, "--duration", options.duration, "--tries", 2, "--slo", objective, "--knee-check")
+    found = load_test(server, options, folder / arrivals, *shared, *steps)
+    if not found["overload"]:
+        raise SystemExit(f"no knee with {arrivals} arrivals: {'; '.join(found['faults'])}")
+    p50 = idle["phases"][-1]["latency_ms"]["p50"]
+    below, above = found["overload"]["at_80_percent"], found["overload"]["at_200_percent"]
+    return {
+        "idle_p50_ms": p50,
+        "knee_per_second": found["knee"]["load"],
+        **found["overload"],
+        "p99_at_80_percent_to_idle_p50": below["latency_ms"]["p99"] / p50,
+        "accepted_p99_to_objective": above["accepted_p99_ms"] / OBJECTIVE_MS,
+        "generator": found["generator"],
+    }
+
+
+def soak(server: Server, options: argparse.Namespace, folder: Path, rate: float, temp: Path) -> dict[str, Any]:
+    """Memory, files and errors."""
+    watched = ("--pid", server.process.pid, "--temp", temp)
+    found = load_test(server, options, folder / "soak", "--rate", rate, "--soak", options.soak, *watched)
+    phase = found["phases"][-1]
+    kept = ("seconds", "load", "due", "ok", "errors", "good_per_second", "latency_ms")
+    left = len(found["soak"]["files_left"])
+    memory = found["soak"]["memory_bytes"]
+    return {
+        **{name: phase[name] for name in kept},
+        "memory_bytes": memory,
+        "files_left": left,
+        "faults": found["faults"],
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything for the record."""
+    bundle = open_bundle(options.bundle)
+    record: dict[str, Any] = {
+        "bundle": f"{bundle.manifest.name} ({bundle.manifest.architecture.name})",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "cores": available_cores(),
+        "objective": f"p95={OBJECTIVE_MS}ms,errors={ERRORS}",
+        "command": "python -m scripts.overload_benchmark BUNDLE --images FOLDER --soak " + options.soak,
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        temp = folder / "tmp"
+        temp.mkdir()
+        settings = {"CONVOY_CACHE": str(folder), "TMPDIR": str(temp)}
+        limited = {**settings, "CONVOY_MAX_WAIT": f"{OBJECTIVE_MS / 1000:g}"}
+        with bento_server(options.bundle, folder / "log", **limited) as server:
+            record["knee"] = {each: around_the_knee(server, options, folder, each) for each in ("constant", "poisson")}
+        write(options.out, record)
+        if options.soak != "0s":
+            rate = round(SOAK_SHARE * record["knee"]["poisson"]["knee_per_second"], 1)
+            with bento_server(options.bundle, folder / "log", **settings) as server:
+                record["soak"] = soak(server, options, folder, rate, temp)
+    return record
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """The record so far."""
+    path.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=50.0, help="of the first step  [%(default)s]")
+    parser.add_argument("--duration", default="15s", help="of a step  [%(default)s]")
+    parser.add_argument("--soak", default="30m", help="0s for none  [%(default)s]")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    write(options.out, measure(options))
+
+
+if __name__ == "__main__":
+    main()
