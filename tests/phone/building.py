@@ -17,5 +17,5 @@ def write_build(root: Path) -> Path:
     (root / "assets" / "runtime-1.mjs").write_text("export {}")
     (root / "assets" / "ort-1.wasm").write_bytes(RUNTIME)
     (root / "assets" / "ort-1.wasm.br").write_bytes(b"packed")
-    (root / "assets" / "ort-1.wasm.gz").write_bytes(gzip.compress(RUNTIME))
+    (root / "assets" / "ort-1.wasm.gz").write_bytes(gzip.compress(RUNTIME, mtime=0))
     return root
