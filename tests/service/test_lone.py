@@ -17,7 +17,7 @@ from service.pace import Pace
 from service.runtime import Probabilities
 from service.settings import Settings
 from tests.service.conftest import new_engine
-from tests.service.devices import Held
+from tests.service.devices import Held, Recorded
 from tests.service.test_batching import GOOD, ask, given_back
 
 
@@ -30,21 +30,16 @@ class Clock:
         return self.now
 
 
-class Timed:
-    explains = False
+class Timed(Recorded):
+    """A call takes `seconds` of the clock."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
         self._clock, self._seconds = clock, seconds
 
     def run(self, batch: runtime.Batch) -> Probabilities:
         self._clock.now += self._seconds
-        return np.zeros((len(batch), 3), np.float32)
-
-    def explain(self, batch: runtime.Batch) -> Any:
-        raise NotImplementedError
-
-    def describe(self) -> dict[str, Any]:
-        return {}
+        return super().run(batch)
 
 
 class Disturbed(Timed):
