@@ -23,6 +23,7 @@ from typing import Any
 from bundle.cores import available_cores
 from bundle.folder import open_bundle
 from export.benchmark import machine
+from scripts.peers_benchmark import as_given
 from tests.serving import Server, bento_server
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "measured" / "overload.json"
@@ -92,7 +93,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "cores": available_cores(),
         "objective": f"p95={OBJECTIVE_MS}ms,errors={ERRORS}",
-        "command": "python -m scripts.overload_benchmark BUNDLE --images FOLDER --soak " + options.soak,
+        "command": as_given("scripts.overload_benchmark"),
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -297,14 +297,14 @@ def compare(bundle: Path, options: argparse.Namespace, record: Record) -> None:
             when |= {"load_1m": round(os.getloadavg()[0], 2)}
             row = measure(field, count, options.rounds, options.seconds)
             place = {"machine": machine(), "cores": available_cores(), "python": sys.version.split()[0]}
-            what = {"pictures": len(field.pictures), "command": command()}
+            what = {"pictures": len(field.pictures), "command": as_given("scripts.peers_benchmark")}
             record.add({**key, "connections": count, **when, **place, **what, **row, "about": about})
             report(record.rows[-1])
 
 
-def command() -> str:
-    """As it was given, without the folders of this machine."""
-    return " ".join(["python -m scripts.peers_benchmark", *(Path(part).name for part in sys.argv[1:])])
+def as_given(module: str) -> str:
+    """The command, without the folders of this machine."""
+    return " ".join([f"python -m {module}", *(Path(part).name for part in sys.argv[1:])])
 
 
 def report(row: dict[str, Any]) -> None:
