@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import export.ladder
@@ -63,6 +64,13 @@ def test_probabilities_do_not_come_in_steps(int8: Path) -> None:
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+def test_its_normalisation_is_spread_over_rows(int8: Path) -> None:
+    bundle = open_bundle(int8)
+    model = onnx.load(bundle.path(bundle.manifest.artefact("onnx-int8")))
+    crop = bundle.manifest.preprocess.crop
+    assert [list(tensor.dims) for tensor in model.graph.initializer].count([1, 3, 1, crop]) == 2
+
+
 def test_the_report_shows_the_rungs(int8: Path) -> None:
     report = (int8 / "report.html").read_text()
     assert "min-max ranges, weights by channel" in report
@@ -71,7 +79,6 @@ def test_the_report_shows_the_rungs(int8: Path) -> None:
 
 def _ruined(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **options: object) -> None:
     """Ranges of a hundredth of the real ones: every activation is cut off."""
-    import onnx
     from onnx import numpy_helper
 
     _quantize(self, path, calibrator, **options)  # type: ignore[arg-type]
