@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,14 @@ from service.errors import Overloaded
 from service.pace import Pace
 
 RETRY_SECONDS = 1.0
-_SLACK = 1.25
-"""Arrivals come in clusters: refusals that may leave exactly as fast as they come on average would queue up."""
+AT_ONCE = 150.0
+"""Refusals a second for each core: they take less than a tenth of it."""
+FLOOD_SECONDS = 0.25
+"""Of the most that may go out at once, as many may come in one moment: arrivals come in clusters."""
+QUIET = 2.0
+LONGEST = 1.0
+LEAST, BURST = 10.0, 25
+"""Refusals a second that leave in any case while the others are held, and how many of them at once."""
 
 
 class Admission:
@@ -81,29 +88,47 @@ class Admission:
 
 
 class Pacer:
-    """Spreads refusals in time when they come too fast.
+    """Holds refusals back while clients that ask again at once cause them.
 
-    A client that asks again at once turns refusing into the service's main work: receiving and refusing 1,500
-    uploads a second takes the cores that the accepted ones need. The first refusals go out at once, and so do those
-    that come little faster than answers; beyond, each is held back for its turn, for `longest` seconds at most, which
-    costs nothing.
+    Refusing takes half a millisecond of a core. As long as refusals are few they go out at once: up to AT_ONCE a
+    second for each core, or 1.5 times as many as answers, and at twice the load that can be answered there are as many
+    refusals as answers. Beyond, it is most likely clients that come straight back, 1,500 times a second, and refusing
+    takes the cores that the accepted ones need. Then, until nobody was refused for QUIET seconds, refusals leave little
+    faster than answers, and each is held back for its turn, for LONGEST seconds at most, which costs nothing.
     """
 
-    def __init__(self, least: float = 10.0, burst: int = 25, longest: float = 1.0) -> None:
-        self._least, self._burst, self._longest = least, burst, longest
-        self._next = 0.0
+    def __init__(self, cores: float = 1.0) -> None:
+        self._at_once = AT_ONCE * cores
+        self._flood, self._turns = _Bucket(), _Bucket()
+        self._last = -math.inf
+        self.holding = False
 
     def delay(self, now: float, answers: float) -> float:
-        """Seconds to hold back a refusal that is due at `now`, where so many answers leave a second.
-
-        At twice the load that can be answered there are as many refusals as answers.
-        """
-        per_second = max(self._least, _SLACK * answers)
-        earliest = now - self._burst / per_second
-        self._next = min(max(self._next, earliest) + 1 / per_second, now + self._longest)
-        return max(0.0, self._next - now)
+        """Seconds to hold back a refusal that is due at `now`, where so many answers leave a second."""
+        if now - self._last > QUIET:
+            self.holding = False
+        self._last = now
+        if not self.holding:
+            most = max(self._at_once, 1.5 * answers)
+            self.holding = self._flood.add(now, 1 / most, FLOOD_SECONDS) > 0
+        if not self.holding:
+            return 0.0
+        spacing = 1 / max(LEAST, 1.25 * answers)
+        return min(self._turns.add(now, spacing, BURST * spacing), LONGEST)
 
     async def pause(self, at_most: float, answers: float) -> None:
         """Hold back the calling refusal, and never beyond its own deadline."""
         if (seconds := min(self.delay(time.monotonic(), answers), at_most)) > 0:
             await asyncio.sleep(seconds)
+
+
+class _Bucket:
+    """Things of equal size that drip out at a rate, where some may come at once."""
+
+    def __init__(self) -> None:
+        self._empty = -math.inf
+
+    def add(self, now: float, spacing: float, burst: float) -> float:
+        """One more; the seconds until it has its turn, at most LONGEST. It overflows by less than that."""
+        self._empty = min(max(self._empty, now - burst) + spacing, now + LONGEST)
+        return max(0.0, self._empty - now)

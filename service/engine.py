@@ -264,6 +264,7 @@ class Engine:
                     model.shadow.start(self.metrics)
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
             self._deliveries = Deliveries(self._end, settings.threads)
+            self.pacer = Pacer(settings.cores)
             self.admission.paces = [model.pace for model in models]
             self._pool = ThreadPoolExecutor(settings.threads, "convoy", lower, (PICTURES,))
             self._catalogue = Catalogue(models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -118,8 +118,13 @@ class Routes:
 
 def find_model(engine: Engine, request: Request) -> ServedModel:
     """By path, else by query. Raises: NotReady, UnknownModel, UnknownVersion, ModelNotNamed."""
-    path, query = request.path_params, request.query_params
+    path, query = request.path_params, query_of(request)
     return engine.models().find(path.get("name", query.get("model")), path.get("version", query.get("version")))
+
+
+def query_of(request: Request) -> Mapping[str, str]:
+    """The query's parameters; nothing is parsed for the many requests without a query."""
+    return request.query_params if request.scope["query_string"] else {}
 
 
 @asynccontextmanager
@@ -177,12 +182,12 @@ def timing(request: Request, model: ServedModel, outcomes: list[Outcome]) -> dic
 
 def query_top_k(request: Request) -> int | None:
     """Raises: InvalidParameter."""
-    return checked_top_k(request.query_params.get("top_k"))
+    return checked_top_k(query_of(request).get("top_k"))
 
 
 def query_explain(model: ServedModel, request: Request) -> Explain | None:
     """Raises: InvalidParameter; NotExplained, where the model's artefact has no class map."""
-    if not checked_explain(request.query_params.get("explain")):
+    if not checked_explain(query_of(request).get("explain")):
         return None
     if not model.runtime.explains:
         raise NotExplained(model.name, model.version)
