@@ -22,7 +22,7 @@ from service.curve import Plan, Point, measure, throughput
 from service.drift import Drift
 from service.errors import VersionDiffers
 from service.job import Job
-from service.lone import spread
+from service.lone import Lone, spread
 from service.metrics import Metrics
 from service.pace import Pace
 from service.settings import Settings
@@ -61,7 +61,8 @@ class ServedModel:
         self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
         self._learn()
-        run_alone = self.wide.run if self.wide else None
+        self._lone = Lone(self.wide.run, self.runtime.run) if self.wide else None
+        run_alone = self._lone.run if self._lone else None
         self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain, run_alone)
 
     def _learn(self) -> None:
@@ -158,6 +159,8 @@ class ServedModel:
     def _ran(self, size: int, seconds: float) -> None:
         self.pace.add_batch(size, seconds)
         self.metrics.ran(self.name, size)
+        if self._lone is not None:
+            self._lone.ended()
 
     def _plan(self) -> tuple[Plan, list[Point]]:
         settings = self.settings

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import lone, runtime
-from service.lone import MUST_GAIN, spread
+from service.lone import AWAKE, EXPLORED, MUST_GAIN, TRIES, Lone, spread
 from service.pace import Pace
 from service.runtime import Probabilities
 from service.settings import Settings
@@ -74,6 +74,82 @@ def test_a_busy_moment_does_not_decide() -> None:
         assert spread({1: one, 2: wide}.__getitem__, (8, 8, 3), 2) is wide
 
 
+class Sleepy(Timed):
+    """Takes `extra` seconds more while it is `asleep`."""
+
+    def __init__(self, clock: Clock, seconds: float, extra: float) -> None:
+        super().__init__(clock, seconds)
+        self._extra = extra
+        self.asleep = False
+
+    def run(self, batch: runtime.Batch) -> Probabilities:
+        self._clock.now += self._extra * self.asleep
+        return super().run(batch)
+
+
+PICTURE = np.zeros((1, 8, 8, 3), np.uint8)
+
+
+def shares(extra: float, gap: float, pictures: int = 10 * EXPLORED) -> tuple[int, int]:
+    """How many lone pictures, one each `gap` seconds, went on all cores and on one, once it was learned."""
+    clock = Clock()
+    wide, one = Sleepy(clock, 0.002, extra), Timed(clock, 0.004)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lone, "time", clock)
+        chooser = Lone(wide.run, one.run)
+        for number in range(pictures + 2 * TRIES):
+            if number == 2 * TRIES:
+                wide.sizes.clear()
+                one.sizes.clear()
+            wide.asleep = gap > AWAKE
+            chooser.run(PICTURE)
+            clock.now += gap
+    return len(wide.sizes), len(one.sizes)
+
+
+@pytest.mark.parametrize(
+    ("extra", "gap", "best"),
+    [(0.005, 0.3, 1), (0.005, 0.004, 0), (0.0005, 0.3, 0)],
+    ids=["a core that sleeps deep", "no time to sleep", "a core that wakes at once"],
+)
+def test_a_lone_picture_goes_the_way_that_takes_less_time(extra: float, gap: float, best: int) -> None:
+    taken = shares(extra, gap)
+    assert taken[1 - best] == pytest.approx(10, abs=1)
+    assert taken[best] == 10 * EXPLORED - taken[1 - best]
+
+
+def test_what_changes_is_learned_again() -> None:
+    clock = Clock()
+    wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
+    wide.asleep = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lone, "time", clock)
+        chooser = Lone(wide.run, one.run)
+        for number in range(20 * EXPLORED):
+            wide.asleep = number < 10 * EXPLORED
+            chooser.run(PICTURE)
+            clock.now += 0.3
+        wide.sizes.clear()
+        for _ in range(EXPLORED - 1):
+            chooser.run(PICTURE)
+            clock.now += 0.3
+    assert len(wide.sizes) >= EXPLORED - 2
+
+
+def test_pictures_of_a_crowd_keep_the_cores_awake() -> None:
+    clock = Clock()
+    wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lone, "time", clock)
+        chooser = Lone(wide.run, one.run)
+        for _ in range(3 * EXPLORED):
+            chooser.run(PICTURE)
+            clock.now += 0.3
+            chooser.ended()
+            clock.now += AWAKE / 2
+    assert len(wide.sizes) > 2 * EXPLORED
+
+
 class OnCores(Held):
     """Remembers how many threads each of its calls had."""
 
@@ -103,6 +179,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
     made = Sessions()
     monkeypatch.setitem(runtime.LOADERS, ".onnx", made.load)
     monkeypatch.setattr(lone, "MUST_GAIN", 0.0)
+    monkeypatch.setattr(Lone, "_choose", lambda *_: 0)
     return made
 
 
