@@ -23,15 +23,14 @@ def overload_section(record: Record | None) -> str:
 def _about(record: Record) -> str:
     where = f"{record['machine']}, {record['cores']} cores which the generator shares"
     return (
-        f"{record['bundle']}, {record['date']}, {where}; objective `{record['objective']}`, CONVOY_MAX_WAIT "
-        f"of the same length:\n\n    {record['command']}"
+        f"{record['bundle']}, {record['date']}, {where}; p50 of the idle service {record['idle_p50_ms']:.1f} "
+        f"ms; objective `{record['objective']}`, CONVOY_MAX_WAIT of the same length:\n\n    {record['command']}"
     )
 
 
 def _knee(knees: dict[str, Record]) -> str:
     names = list(knees)
     rows = [
-        ("idle p50, ms", [f"{knees[name]['idle_p50_ms']:.1f}" for name in names]),
         ("knee, requests/s", [f"{knees[name]['knee_per_second']:.0f}" for name in names]),
         ("at 80 % of it: p50; p99, ms", [_latency(knees[name]["at_80_percent"]["latency_ms"]) for name in names]),
         ("that p99 / idle p50", [f"{knees[name]['p99_at_80_percent_to_idle_p50']:.1f}" for name in names]),

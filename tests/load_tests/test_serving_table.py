@@ -146,7 +146,6 @@ def test_a_page_without_its_marks_is_refused() -> None:
 
 def knee(**changes: Any) -> dict[str, Any]:
     return {
-        "idle_p50_ms": 8.0,
         "knee_per_second": 150.0,
         "at_80_percent": {"load": 120.0, "latency_ms": {"p50": 9.0, "p99": 20.0}},
         "at_200_percent": {
@@ -171,7 +170,9 @@ OVERLOAD = {
     "date": "2026-11-29",
     "machine": "A processor",
     "cores": 2,
-    "objective": "p95=100ms,errors=0.1%",
+    "idle_p50_ms": 8.25,
+    "objective_ms": 25,
+    "objective": "p95=25ms,errors=0.1%",
     "command": "python -m scripts.overload_benchmark BUNDLE",
     "knee": {"constant": knee(), "poisson": knee(normal_again_after_s=None)},
 }
@@ -179,6 +180,7 @@ OVERLOAD = {
 
 def test_the_knee_and_what_lies_around_it() -> None:
     text = overload_section(OVERLOAD)
+    assert "p50 of the idle service 8.2 ms; objective `p95=25ms,errors=0.1%`" in text
     assert "| arrivals | constant | poisson |" in text
     assert "| that p99 / idle p50 | 2.5 | 2.5 |" in text
     assert "| 429 after: p50; p99, ms | 4.0; 31.0 | 4.0; 31.0 |" in text
