@@ -12,6 +12,7 @@ from service.engine import Engine
 from service.front import Front
 from service.logs import log_to_stderr
 from service.patience import Patience
+from service.priority import take_short_turns
 from service.routes import DEFAULT_TOP_K, classes, identity, result
 from service.schemas import Answer, BatchAnswer
 from service.supervision import look_after_the_worker
@@ -40,6 +41,7 @@ class Convoy:
 
     def __init__(self) -> None:
         log_to_stderr()
+        take_short_turns()
         ENGINE.start()
 
     @bentoml.on_startup
