@@ -13,6 +13,8 @@ from load_tests.phase import NOT_SENT, OK, Cell, Phase, Recording
 from load_tests.stages import STAGES, Scrape
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
+TOLERATED = 0.01
+"""Share of errors in a second that a service has which is not overloaded."""
 
 
 @dataclass
@@ -157,19 +159,29 @@ def generator(phases: Iterable[Measured]) -> dict[str, Any]:
 
 
 def normal_again(measured: Measured, usual: float) -> float | None:
-    """Seconds from the overload's end until the last point of time that had an error or a median above `usual`.
+    """Seconds from the overload's end until the last point of time that was not normal.
 
-    Zero when there was none; None when the last points were not normal either.
+    Normal: a median of at most `usual`, and in the second that begins there at most TOLERATED errors, for under any
+    load a picture is refused now and then. Zero when all were; None when the last points were not normal either.
     """
     phase, last = measured.phase, 0.0
-    for second, cell, _ in measured.points():
+    points = measured.points()
+    for index, (second, cell, _) in enumerate(points):
         since = second - measured.offset - phase.seconds
         if since < -1e-9 or not cell.due:
             continue
         median = cell.good.quantile(0.5)
-        if median is None or median > usual or cell.error_share > 0:
+        if median is None or median > usual or (cell.error_share > 0 and _too_many_errors(measured, index)):
             last = since + phase.width
     return None if last > phase.after - 2 * phase.width else last
+
+
+def _too_many_errors(measured: Measured, index: int) -> bool:
+    """More than TOLERATED from the point on."""
+    whole = Cell()
+    for _, cell, _ in measured.points()[index : index + round(1 / measured.phase.width)]:
+        whole.merge(cell)
+    return whole.error_share > TOLERATED + 1e-9
 
 
 def _ms(value: float | None) -> float | None:

@@ -79,6 +79,15 @@ def test_an_error_is_not_normal_and_another_offset_changes_nothing() -> None:
     assert normal_again(run, 0.1) == 1.5
 
 
+@pytest.mark.parametrize(("refused", "expected"), [({340}, 0.0), ({340, 341, 380}, 0.75), ({340, 380, 580}, 0.0)])
+def test_a_refusal_now_and_then_is_normal(refused: set[int], expected: float) -> None:
+    """200 requests a second come after the overload; numbers are those of requests that were refused."""
+    run = measured(Phase("x", "open", 20, 1, width=0.25, after=4, after_load=200))
+    for number in range(200, 1000):
+        answer(run, number / 200 + 0.001, 0.01, REFUSED if number in refused else OK)
+    assert normal_again(run, 0.1) == expected
+
+
 def test_what_the_service_counted_meanwhile_is_the_difference() -> None:
     before = read(METRICS % {"fast": 10, "all": 20, "sum": 0.3, "shed": 1})
     after = read(METRICS % {"fast": 100, "all": 120, "sum": 1.3, "shed": 5})
