@@ -114,12 +114,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             record["knee"] = {
                 each: around_the_knee(server, options, folder, each, record) for each in ("constant", "poisson")
             }
+        if options.soak == "0s":
+            return {**record, **soak_on_record(options.out, record)}
         write(options.out, record)
-        if options.soak != "0s":
-            rate = round(SOAK_SHARE * record["knee"]["poisson"]["knee_per_second"], 1)
-            with bento_server(options.bundle, folder / "log", **settings) as server:
-                record["soak"] = soak(server, options, folder, rate, temp)
+        rate = round(SOAK_SHARE * record["knee"]["poisson"]["knee_per_second"], 1)
+        with bento_server(options.bundle, folder / "log", **settings) as server:
+            record["soak"] = soak(server, options, folder, rate, temp)
     return record
+
+
+def soak_on_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run of the same bundle on such a machine soaked, with its own command and date."""
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    same = all(found.get(name) == record[name] for name in ("bundle", "machine", "cores"))
+    if not same or "soak" not in found:
+        return {}
+    return {"soak": {"command": found["command"], "date": found["date"], **found["soak"]}}
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
@@ -135,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0, help="of the first step  [%(default)s]")
     parser.add_argument("--duration", default="20s", help="of a step  [%(default)s]")
     parser.add_argument("--objective-ms", type=int, help="for 95 %%  [three times the idle median]")
-    parser.add_argument("--soak", default="30m", help="0s for none  [%(default)s]")
+    parser.add_argument("--soak", default="30m", help="0s keeps the one on record  [%(default)s]")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     write(options.out, measure(options))

@@ -72,9 +72,11 @@ def _soak(found: Record) -> str:
         else "memory unknown"
     )
     faults = "; ".join(found["faults"]) or "no fault"
+    own = f" ({found['date']}, `{found['command']}`)" if "command" in found else ""
     latency = found["latency_ms"]
     return (
-        f"Soak: {found['seconds'] / 60:.0f} minutes at {found['load']:g} requests/s, 70 % of the second knee, with the "
-        f"service's own settings: {found['due']:,} requests, {found['due'] - found['ok']:,} not answered rightly, p50 "
-        f"{latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms; {held}; files left: {found['files_left']}; {faults}."
+        f"Soak{own}: {found['seconds'] / 60:.0f} minutes at {found['load']:g} requests/s, 70 % of the second knee, "
+        f"with the service's own settings: {found['due']:,} requests, {found['due'] - found['ok']:,} not answered "
+        f"rightly, p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms; {held}; "
+        f"files left: {found['files_left']}; {faults}."
     )

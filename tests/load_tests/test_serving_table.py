@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.overload_benchmark import soak_on_record
 from scripts.overload_table import overload_section
 from scripts.peers_plot import plot
 from scripts.serving_table import (
@@ -210,8 +213,22 @@ def test_a_soak_says_what_it_held_and_lost(memory: dict[str, float] | None) -> N
     }
     text = overload_section({**OVERLOAD, "soak": soak})
     assert "188,790 requests, 0 not answered rightly" in text
+    assert "Soak: 30 minutes" in text
     assert ("memory unknown" if memory is None else "300 MB resident after the first minute, 303 MB") in text
     assert "no fault" in text
+
+
+def test_a_soak_of_an_earlier_run_has_its_own_command(tmp_path: Path) -> None:
+    soaked = {"growth": 0.0}
+    earlier = {"bundle": "a", "machine": "m", "cores": 2, "command": "before", "date": "2026-11-28", "soak": soaked}
+    path = tmp_path / "overload.json"
+    assert soak_on_record(path, earlier) == {}
+    path.write_text(json.dumps(earlier))
+    kept = soak_on_record(path, {**earlier, "command": "now"})
+    assert kept == {"soak": {"command": "before", "date": "2026-11-28", **soaked}}
+    path.write_text(json.dumps({**earlier, **kept, "command": "later"}))
+    assert soak_on_record(path, earlier) == kept
+    assert soak_on_record(path, {**earlier, "bundle": "b"}) == {}
 
 
 def test_without_a_record_the_page_says_so() -> None:
