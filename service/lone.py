@@ -43,8 +43,10 @@ def spread(load: Callable[[int], Runtime], shape: tuple[int, ...], threads: int)
 
 AWAKE = 0.008
 """Seconds after a call in which the cores that it had are still awake."""
-TRIES = 3
-EXPLORED = 64
+TRIAL = 8
+"""Pictures in a row by which a way is judged, but for the first SETTLING."""
+SETTLING = 3
+EXPLORED = 256
 _WEIGHT = 0.3
 
 
@@ -53,7 +55,8 @@ class Lone:
 
     Right after another picture, all cores gain nearly their number. After a pause a virtual machine may need 5 ms to
     get its second core back, longer than a small network takes on the first. So both ways are timed, with and without
-    a pause before: in turns at first, TRIES times each, and later one picture of EXPLORED goes the other way.
+    a pause before: first TRIAL pictures each, and later TRIAL of EXPLORED go the other way. Several in a row: the
+    first calls on all cores after a while without are slow, even where the next ones are fast.
     """
 
     def __init__(self, wide: Run, one: Run) -> None:
@@ -66,23 +69,24 @@ class Lone:
         """float32 [1, K] of uint8 [1, H, W, 3]."""
         started = time.perf_counter()
         paused = started - self._ended > AWAKE
-        way = self._choose(paused)
+        runs = self._runs[paused]
+        self._runs[paused] += 1
+        way = self._choose(paused, runs)
         probabilities = self._ways[way](batch)
         self.ended()
-        self._learn(paused, way, self._ended - started)
+        if runs % TRIAL >= SETTLING:
+            self._learn(paused, way, self._ended - started)
         return probabilities
 
     def ended(self) -> None:
         """The model has run, be it for this picture or for one of many."""
         self._ended = time.perf_counter()
 
-    def _choose(self, paused: bool) -> int:
-        runs = self._runs[paused]
-        self._runs[paused] += 1
-        if runs < 2 * TRIES:
-            return runs % 2
+    def _choose(self, paused: bool, runs: int) -> int:
+        if runs < 2 * TRIAL:
+            return runs // TRIAL
         best = min((0, 1), key=self._seconds[paused].__getitem__)
-        return 1 - best if runs % EXPLORED == 0 else best
+        return 1 - best if runs % EXPLORED < TRIAL else best
 
     def _learn(self, paused: bool, way: int, seconds: float) -> None:
         known = self._seconds[paused]
