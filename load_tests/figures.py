@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,15 +171,19 @@ def normal_again(measured: Measured, usual: float) -> float | None:
         if since < -1e-9 or not cell.due:
             continue
         median = cell.good.quantile(0.5)
-        if median is None or median > usual or (cell.error_share > 0 and _too_many_errors(measured, index)):
+        if (
+            median is None
+            or median > usual
+            or (cell.error_share > 0 and _too_many_errors(points[index : index + round(1 / phase.width)]))
+        ):
             last = since + phase.width
     return None if last > phase.after - 2 * phase.width else last
 
 
-def _too_many_errors(measured: Measured, index: int) -> bool:
-    """More than TOLERATED from the point on."""
+def _too_many_errors(second: Sequence[tuple[float, Cell, float]]) -> bool:
+    """More than TOLERATED in these points together."""
     whole = Cell()
-    for _, cell, _ in measured.points()[index : index + round(1 / measured.phase.width)]:
+    for _, cell, _ in second:
         whole.merge(cell)
     return whole.error_share > TOLERATED + 1e-9
 

@@ -6,8 +6,8 @@ Starts the service by itself and measures with `convoy loadtest`: a few requests
 service; then, with an objective of three times that median for 95 % and CONVOY_MAX_WAIT of the same length, steps to
 the knee, 80 % of it, twice it, and back, once with evenly spaced arrivals and once with a Poisson stream; then, with
 the service's own settings, 70 % of the second knee for as long as --soak says, with its memory and its temporary
-folder watched. Writes what
-`python -m scripts.serving_table` puts into docs/performance.md. The machine must have nothing else to do.
+folder watched. Writes what `python -m scripts.serving_table` puts into docs/performance.md. The machine must have
+nothing else to do.
 """
 
 from __future__ import annotations

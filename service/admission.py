@@ -114,7 +114,7 @@ class Pacer:
         if not self.holding:
             return 0.0
         spacing = 1 / max(LEAST, 1.25 * answers)
-        return min(self._turns.add(now, spacing, BURST * spacing), LONGEST)
+        return self._turns.add(now, spacing, BURST * spacing)
 
     async def pause(self, at_most: float, answers: float) -> None:
         """Hold back the calling refusal, and never beyond its own deadline."""
@@ -129,6 +129,6 @@ class _Bucket:
         self._empty = -math.inf
 
     def add(self, now: float, spacing: float, burst: float) -> float:
-        """One more; the seconds until it has its turn, at most LONGEST. It overflows by less than that."""
+        """One more; the seconds until it has its turn, LONGEST at most."""
         self._empty = min(max(self._empty, now - burst) + spacing, now + LONGEST)
         return max(0.0, self._empty - now)

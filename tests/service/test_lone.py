@@ -74,6 +74,13 @@ def test_a_busy_moment_does_not_decide() -> None:
         assert spread({1: one, 2: wide}.__getitem__, (8, 8, 3), 2) is wide
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(lone, "time", made)
+    return made
+
+
 class Sleepy(Timed):
     """Takes `extra` seconds more while it is `asleep`."""
 
@@ -90,20 +97,17 @@ class Sleepy(Timed):
 PICTURE = np.zeros((1, 8, 8, 3), np.uint8)
 
 
-def shares(extra: float, gap: float, pictures: int = 10 * EXPLORED) -> tuple[int, int]:
+def shares(clock: Clock, extra: float, gap: float, pictures: int = 10 * EXPLORED) -> tuple[int, int]:
     """How many lone pictures, one each `gap` seconds, went on all cores and on one, once it was learned."""
-    clock = Clock()
     wide, one = Sleepy(clock, 0.002, extra), Timed(clock, 0.004)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lone, "time", clock)
-        chooser = Lone(wide.run, one.run)
-        for number in range(pictures + 2 * TRIAL):
-            if number == 2 * TRIAL:
-                wide.sizes.clear()
-                one.sizes.clear()
-            wide.asleep = gap > AWAKE
-            chooser.run(PICTURE)
-            clock.now += gap
+    chooser = Lone(wide.run, one.run)
+    for number in range(pictures + 2 * TRIAL):
+        if number == 2 * TRIAL:
+            wide.sizes.clear()
+            one.sizes.clear()
+        wide.asleep = gap > AWAKE
+        chooser.run(PICTURE)
+        clock.now += gap
     return len(wide.sizes), len(one.sizes)
 
 
@@ -112,58 +116,55 @@ def shares(extra: float, gap: float, pictures: int = 10 * EXPLORED) -> tuple[int
     [(0.005, 0.3, 1), (0.005, 0.004, 0), (0.0005, 0.3, 0)],
     ids=["a core that sleeps deep", "no time to sleep", "a core that wakes at once"],
 )
-def test_a_lone_picture_goes_the_way_that_takes_less_time(extra: float, gap: float, best: int) -> None:
-    taken = shares(extra, gap)
+def test_a_lone_picture_goes_the_way_that_takes_less_time(clock: Clock, extra: float, gap: float, best: int) -> None:
+    taken = shares(clock, extra, gap)
     assert taken[1 - best] == pytest.approx(10 * TRIAL, abs=TRIAL)
     assert taken[best] == 10 * EXPLORED - taken[1 - best]
 
 
-def test_what_changes_is_learned_again() -> None:
-    clock = Clock()
+def test_what_changes_is_learned_again(clock: Clock) -> None:
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
     wide.asleep = True
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lone, "time", clock)
-        chooser = Lone(wide.run, one.run)
-        for number in range(20 * EXPLORED):
-            wide.asleep = number < 10 * EXPLORED
-            chooser.run(PICTURE)
-            clock.now += 0.3
-        wide.sizes.clear()
-        for _ in range(EXPLORED):
-            chooser.run(PICTURE)
-            clock.now += 0.3
+    chooser = Lone(wide.run, one.run)
+    for number in range(20 * EXPLORED):
+        wide.asleep = number < 10 * EXPLORED
+        chooser.run(PICTURE)
+        clock.now += 0.3
+    wide.sizes.clear()
+    for _ in range(EXPLORED):
+        chooser.run(PICTURE)
+        clock.now += 0.3
     assert len(wide.sizes) >= EXPLORED - TRIAL
 
 
-def test_cores_that_need_some_calls_to_wake_are_given_them() -> None:
+def test_cores_that_need_some_calls_to_wake_are_given_them(clock: Clock) -> None:
     """All cores are slow twice after each call on one: tried once at a time they would never be found to be fast."""
-    clock = Clock()
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lone, "time", clock)
-        chooser = Lone(wide.run, one.run)
-        asleep = 2
-        for _ in range(4 * EXPLORED):
-            wide.asleep, before = asleep > 0, len(wide.sizes)
-            chooser.run(PICTURE)
-            asleep = asleep - 1 if len(wide.sizes) > before else 2
-            clock.now += 0.004
+    chooser = Lone(wide.run, one.run)
+    asleep = 2
+    for _ in range(4 * EXPLORED):
+        wide.asleep, before = asleep > 0, len(wide.sizes)
+        chooser.run(PICTURE)
+        asleep = asleep - 1 if len(wide.sizes) > before else 2
+        clock.now += 0.004
     assert len(wide.sizes) > 3.5 * EXPLORED
 
 
-def test_pictures_of_a_crowd_keep_the_cores_awake() -> None:
-    clock = Clock()
+def test_pictures_of_a_crowd_keep_the_cores_awake(clock: Clock) -> None:
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lone, "time", clock)
-        chooser = Lone(wide.run, one.run)
-        for _ in range(3 * EXPLORED):
-            chooser.run(PICTURE)
-            clock.now += 0.3
-            chooser.ended()
-            clock.now += AWAKE / 2
-    assert len(wide.sizes) > 2 * EXPLORED
+    chooser = Lone(wide.run, one.run)
+    wide.asleep = True
+    for _ in range(EXPLORED):
+        chooser.run(PICTURE)
+        clock.now += 0.3
+    wide.asleep = False
+    wide.sizes.clear()
+    for _ in range(EXPLORED // 2):
+        chooser.ended()
+        clock.now += AWAKE / 2
+        chooser.run(PICTURE)
+        clock.now += 0.3
+    assert len(wide.sizes) == EXPLORED // 2 - TRIAL
 
 
 class OnCores(Held):
