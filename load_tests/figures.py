@@ -161,23 +161,26 @@ def generator(phases: Iterable[Measured]) -> dict[str, Any]:
 def normal_again(measured: Measured, usual: float) -> float | None:
     """Seconds from the overload's end until the last point of time that was not normal.
 
-    Normal: a median of at most `usual`, and in the second that begins there at most TOLERATED errors, for under any
-    load a picture is refused now and then. Zero when all were; None when the last points were not normal either.
+    Not normal: a median above `usual` for two points in a row, for one alone is slow now and then under any load; or
+    more than TOLERATED errors in the second that begins with an error. Zero when all were normal; None when the last
+    points were not.
     """
-    phase, last = measured.phase, 0.0
-    points = measured.points()
+    phase = measured.phase
+    points = [point for point in measured.points() if point[0] - measured.offset - phase.seconds >= -1e-9]
+    slow = [_slow(cell, usual) for _, cell, _ in points]
+    last = 0.0
     for index, (second, cell, _) in enumerate(points):
-        since = second - measured.offset - phase.seconds
-        if since < -1e-9 or not cell.due:
-            continue
-        median = cell.good.quantile(0.5)
-        if (
-            median is None
-            or median > usual
-            or (cell.error_share > 0 and _too_many_errors(points[index : index + round(1 / phase.width)]))
+        lasting = slow[index] and any(slow[max(0, index - 1) : index] + slow[index + 1 : index + 2])
+        if lasting or (
+            cell.due and cell.error_share > 0 and _too_many_errors(points[index : index + round(1 / phase.width)])
         ):
-            last = since + phase.width
+            last = second - measured.offset - phase.seconds + phase.width
     return None if last > phase.after - 2 * phase.width else last
+
+
+def _slow(cell: Cell, usual: float) -> bool:
+    median = cell.good.quantile(0.5)
+    return cell.due > 0 and (median is None or median > usual)
 
 
 def _too_many_errors(second: Sequence[tuple[float, Cell, float]]) -> bool:
