@@ -5,17 +5,12 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    generate_latest,
-)
+# BentoML lets prometheus_client keep each number in a file, to add up those of several workers, and in one folder for
+# all services of a user. There is one worker here. It is looked at when the package is imported.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -82,24 +77,20 @@ class Metrics:
         self.drift = self._gauge(
             "convoy_drift_psi",
             "Population stability index of the last pictures against the bundle's reference; of classes or confidence.",
-            "livemax",
             ("model", "version", "of"),
         )
-        self.in_progress = self._gauge("convoy_requests_in_progress", "Requests being answered.", "livesum")
-        self.pictures = self._gauge("convoy_pictures_pending", "Pictures uploading, waiting or running.", "livesum")
-        self.depth = self._gauge(
-            "convoy_queue_depth", "Prepared pictures that wait for a batch.", "livesum", ("model", "version")
-        )
-        self.ready = self._gauge("convoy_ready", "1 when every bundle is loaded and checked.", "livemin")
+        self.in_progress = self._gauge("convoy_requests_in_progress", "Requests being answered.")
+        self.pictures = self._gauge("convoy_pictures_pending", "Pictures uploading, waiting or running.")
+        self.depth = self._gauge("convoy_queue_depth", "Prepared pictures that wait for a batch.", ("model", "version"))
+        self.ready = self._gauge("convoy_ready", "1 when every bundle is loaded and checked.")
         self.build = self._gauge(
             "convoy_build_info",
             "The bundles that answer.",
-            "livemax",
             ("model", "version", "bundle", "architecture", "target", "runtime"),
         )
 
-    def _gauge(self, name: str, text: str, mode: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
@@ -130,10 +121,5 @@ class Metrics:
         self._predictions[model, version, label].inc()
 
     def exposition(self) -> bytes:
-        """The text format; over all processes when BentoML runs several."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        ProcessCollector(registry=registry)  # memory, files and processor time of the process that answers
-        return generate_latest(registry)
+        """The text format."""
+        return generate_latest(self._registry)
