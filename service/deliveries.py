@@ -15,9 +15,9 @@ from collections.abc import Callable
 from service.job import Job
 from service.model import ServedModel
 
-LONGEST = 0.02
+LONGEST = 0.05
 """Seconds that an answer may wait for others."""
-MOST = 8
+MOST = 16
 """Answers that are handed over together."""
 
 Settle = Callable[[ServedModel, Job], None]
