@@ -31,32 +31,38 @@ class Passage:
         self.method = str(scope["method"])[:20]
         self.model: dict[str, str] = {}
         self.stages: dict[str, float] = {}
+        self.status, self.seconds, self.ended_ns = 0, 0.0, 0
         self.started = time.perf_counter()
         scope[KEY] = self
 
-    @property
-    def seconds(self) -> float:
-        """Since its arrival."""
-        return time.perf_counter() - self.started
+    def end(self, status: int) -> None:
+        """It has just been answered, or has ended without an answer."""
+        self.status, self.seconds, self.ended_ns = status, time.perf_counter() - self.started, time.time_ns()
 
-    def end(self, engine: Engine, route: str, status: int, seconds: float) -> None:
+    def write(self, engine: Engine, route: str) -> None:
         """Log and trace it, where either is switched on. Never a path, a query or a body: pictures stay out of logs."""
         if engine.tracer is not None:
-            attributes = {"http.request.method": self.method, "http.route": route, "http.response.status_code": status}
+            attributes = {
+                "http.request.method": self.method,
+                "http.route": route,
+                "http.response.status_code": self.status,
+            }
             attributes |= {f"convoy.{name}": value for name, value in self.model.items()}
-            engine.tracer.record(f"{self.method} {route}", self.trace, seconds, self.stages, attributes)
+            engine.tracer.record(
+                f"{self.method} {route}", self.trace, self.ended_ns, self.seconds, self.stages, attributes
+            )
         if engine.logs_requests:
-            access.info(json.dumps(self._line(route, status, seconds)))
+            access.info(json.dumps(self._line(route)))
 
-    def _line(self, route: str, status: int, seconds: float) -> dict[str, Any]:
+    def _line(self, route: str) -> dict[str, Any]:
         return {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.ended_ns // 1_000_000_000)) + "Z",
             "request_id": self.id,
             "trace_id": self.trace.trace_id,
             "method": self.method,
             "route": route,
-            "status": status,
-            "ms": round(1000 * seconds, 2),
+            "status": self.status,
+            "ms": round(1000 * self.seconds, 2),
             "received": int(self.received) if self.received.isdecimal() else None,
             **self.model,
             "stages_ms": {stage: round(1000 * value, 2) for stage, value in self.stages.items()},

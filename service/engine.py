@@ -18,6 +18,7 @@ from service.errors import DeadlinePassed, NotReady, Overloaded, OwnDeadlinePass
 from service.explanation import Explain
 from service.job import Job, Shape
 from service.keys import Keys
+from service.ledger import Ledger
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.patience import Patience
@@ -56,6 +57,9 @@ class Engine:
         self.admission = Admission(1, 1, 1)
         self._deliveries = Deliveries(self._end, 1)
         self.pacer = Pacer()
+        self.ledger = Ledger()
+        self.requests = 0
+        """Being answered."""
         self.keys: Keys | None = None
         self.tracer: Tracer | None = None
 
@@ -63,10 +67,10 @@ class Engine:
     def metrics(self) -> Metrics:
         # Made on first use: prometheus_client looks at the process it is in when a metric is made. Once: the loading
         # thread and the first request come at the same time.
-        with self._metrics_lock:
-            if self._metrics is None:
-                self._metrics = Metrics()
-            return self._metrics
+        if self._metrics is None:
+            with self._metrics_lock:
+                self._metrics = self._metrics or Metrics()
+        return self._metrics
 
     def start(self, settings: Settings | None = None) -> threading.Thread:
         """Begin to load; read the settings from the environment unless given. Returns the loading thread."""
@@ -91,6 +95,7 @@ class Engine:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
         _close(catalogue.all if catalogue else ())
+        self.ledger.close()
         if self.tracer is not None:
             self.tracer.close()
 
@@ -210,7 +215,7 @@ class Engine:
             elif isinstance(result, Overloaded):
                 self.shed(result)
             return Outcome(None, result, job.seconds)
-        self.metrics.observe_stages(model.name, job.seconds)
+        self.ledger.enter(self.metrics.observe_stages, model.name, job.seconds)
         return Outcome(result, None, job.seconds)
 
     def shed(self, error: Overloaded) -> None:
@@ -218,7 +223,9 @@ class Engine:
         self.metrics.shed.labels(error.reason).inc()
 
     def exposition(self) -> bytes:
-        """The metrics as text, with the gauges as they are now."""
+        """The metrics as text, with all that has ended and the gauges as they are now. On the event loop."""
+        self.ledger.book()
+        self.metrics.in_progress.set(self.requests)
         self.metrics.pictures.set(self.admission.pictures)
         for model in self._catalogue.all if self._catalogue else ():
             self.metrics.depth.labels(model.name, model.version).set(model.depth)

@@ -91,16 +91,19 @@ class Front:
         route, match = self._find(scope)
         template = route.path if route else scope["path"] if self._passed_on(scope["path"]) else "other"
         watched = _Watched(send, self.engine, passage.id)
-        with self.engine.metrics.in_progress.track_inprogress():
-            try:
-                if template not in OPEN:
-                    self.engine.check_key(request.headers)
-                await self._dispatch(route, match, request, watched)
-            except ClientDisconnect:
-                watched.status = 499  # nginx's number for a client that left; nobody reads an answer
-            except Exception as error:
-                await self._answer_error(error, scope, receive, watched)
-            self._record(template, passage, watched.status)
+        self.engine.requests += 1
+        try:
+            if template not in OPEN:
+                self.engine.check_key(request.headers)
+            await self._dispatch(route, match, request, watched)
+        except ClientDisconnect:
+            watched.status = 499  # nginx's number for a client that left; nobody reads an answer
+        except Exception as error:
+            await self._answer_error(error, scope, receive, watched)
+        finally:
+            self.engine.requests -= 1
+        passage.end(watched.status)
+        self.engine.ledger.enter(self._record, template, passage)
 
     def _find(self, scope: Scope) -> tuple[Route | None, Match]:
         for route in self.routes:
@@ -134,14 +137,13 @@ class Front:
         if send.status == 0:
             await problem(error)(scope, receive, send)
 
-    def _record(self, template: str, passage: Passage, status: int) -> None:
-        metrics, seconds = self.engine.metrics, passage.seconds
+    def _record(self, template: str, passage: Passage) -> None:
         # An unknown method is one label too, however a client spells it.
         known = passage.method if passage.method in ("GET", "HEAD", "POST") else "other"
         route = PASSED_ON_BELOW if template.startswith(PASSED_ON_BELOW) else template
-        metrics.answered(route, known, status, seconds)
+        self.engine.metrics.answered(route, known, passage.status, passage.seconds)
         if template not in OPEN:
-            passage.end(self.engine, route, status, seconds)
+            passage.write(self.engine, route)
 
     @staticmethod
     def _passed_on(path: str) -> bool:

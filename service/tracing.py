@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -56,9 +55,15 @@ class Tracer:
         self._tracer = self._provider.get_tracer("convoy")
 
     def record(
-        self, name: str, trace: Trace, seconds: float, stages: Mapping[str, float], attributes: Mapping[str, Any]
+        self,
+        name: str,
+        trace: Trace,
+        end: int,
+        seconds: float,
+        stages: Mapping[str, float],
+        attributes: Mapping[str, Any],
     ) -> None:
-        """A request that has just ended, and its stages one after the other at its end."""
+        """A request that ended at `end` (Unix time in ns), and its stages one after the other at its end."""
         from opentelemetry import trace as api
         from opentelemetry.context import Context
 
@@ -68,7 +73,6 @@ class Tracer:
         self._ids.begun = ids[0]
         remote = api.NonRecordingSpan(api.SpanContext(*ids, is_remote=True, trace_flags=flags))
         parent = api.set_span_in_context(remote, Context())
-        end = time.time_ns()
         span = self._tracer.start_span(
             name,
             parent,

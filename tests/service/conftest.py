@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ class Served:
     url: str
     port: int
     engine: Engine
+    loop: asyncio.AbstractEventLoop
+
+    def written(self) -> None:
+        """Return once everything that has ended is written down: what the loop is told here comes after it."""
+        done = threading.Event()
+        self.loop.call_soon_threadsafe(lambda: (self.engine.ledger.book(), done.set()))
+        assert done.wait(10)
 
     def post(self, body: bytes = b"", path: str = "/predict", **options: object) -> httpx.Response:
         return httpx.post(self.url + path, content=body, timeout=30, **options)  # type: ignore[arg-type]
@@ -43,17 +51,24 @@ def new_engine() -> Engine:
 @contextmanager
 def served(engine: Engine) -> Iterator[Served]:
     app = Front(PlainTextResponse("BentoML's own page"), engine)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    runner = asyncio.Runner(loop_factory=config.get_loop_factory())
+    thread = threading.Thread(target=_run, args=(runner, server), daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Served(f"http://127.0.0.1:{port}", port, engine)
+        yield Served(f"http://127.0.0.1:{port}", port, engine, runner.get_loop())
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def _run(runner: asyncio.Runner, server: uvicorn.Server) -> None:
+    with runner:
+        runner.run(server.serve())
 
 
 @contextmanager

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from service.metrics import Metrics
 from service.settings import Settings
 from service.tracing import read_traceparent
 from tests.pictures import encode, plain
@@ -42,6 +43,7 @@ def lines():
 def test_a_request_is_one_line_with_its_id_its_trace_and_its_stages(tiny_service: Served, lines: list[dict]) -> None:
     answer = tiny_service.post(RED, "/predict?model=tiny", headers={"x-request-id": "order-7", "traceparent": PARENT})
     assert answer.headers["x-request-id"] == "order-7"
+    tiny_service.written()
     (line,) = lines
     assert (line["request_id"], line["trace_id"], line["status"]) == ("order-7", TRACE, 200)
     assert (line["route"], line["method"], line["received"]) == ("/predict", "POST", len(RED))
@@ -53,6 +55,7 @@ def test_nothing_of_a_path_a_query_or_a_body_gets_into_the_log(tiny_service: Ser
     tiny_service.post(b"secret", "/predict?token=secret")
     tiny_service.get("/secret")
     tiny_service.get("/livez")
+    tiny_service.written()
     assert [line["status"] for line in lines] == [415, 404]
     assert "secret" not in json.dumps(lines)
 
@@ -133,10 +136,16 @@ def test_batches_are_measured(tiny_service: Served) -> None:
         assert name in text
 
 
-def test_the_process_is_described_with_several_processes_metrics_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    text = Metrics(CollectorRegistry()).exposition().decode()
-    (line,) = [line for line in text.splitlines() if line.startswith("process_resident_memory_bytes ")]
-    assert float(line.split()[1]) > 1e6
+def test_metrics_are_those_of_this_process_wherever_bentoml_would_keep_them(tmp_path: Path) -> None:
+    code = """
+from service.metrics import Metrics
+metrics = Metrics()
+metrics.answered("/predict", "POST", 200, 0.1)
+print(metrics.exposition().decode())
+"""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert 'convoy_requests_total{method="POST",route="/predict",status="200"} 1.0' in found.stdout
+    (memory,) = [line for line in found.stdout.splitlines() if line.startswith("process_resident_memory_bytes ")]
+    assert float(memory.split()[1]) > 1e6
+    assert list(tmp_path.iterdir()) == []
