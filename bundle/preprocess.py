@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bundle.centre import resize_to_crop
 from bundle.manifest import Preprocess
 
 Pixels = NDArray[np.uint8]
@@ -53,7 +54,7 @@ def resize_and_crop(image: Image.Image, spec: Preprocess) -> Image.Image:
     corners = (left, top, left + spec.crop, top + spec.crop)
     resampling = _RESAMPLING[spec.interpolation]
     if max(width, height) <= MAX_ASPECT * spec.resize:
-        return image.resize((width, height), resampling).crop(corners)
+        return resize_to_crop(image, (width, height), corners, resampling)
     across, down = image.width / width, image.height / height
     box = (corners[0] * across, corners[1] * down, corners[2] * across, corners[3] * down)
     return image.resize((spec.crop, spec.crop), resampling, box=box)
