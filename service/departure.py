@@ -10,6 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 
 T = TypeVar("T")
 
+UNWATCHED = 0.25
+"""Seconds until somebody looks whether the client is still there: to look takes a task of its own, and an eighth of the
+event loop's time for a request. Many have their answer by then."""
+
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client closes the connection first.
@@ -26,8 +30,14 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
         left = True
         working.cancel()
 
-    leaving = asyncio.create_task(_left(request))
-    leaving.add_done_callback(gone)
+    leaving: asyncio.Task[None] | None = None
+
+    def watch() -> None:
+        nonlocal leaving
+        leaving = asyncio.create_task(_left(request))
+        leaving.add_done_callback(gone)
+
+    begin = asyncio.get_running_loop().call_later(UNWATCHED, watch)
     try:
         return await work
     except asyncio.CancelledError:
@@ -35,8 +45,10 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
             raise ClientDisconnect from None
         raise
     finally:
-        leaving.remove_done_callback(gone)
-        leaving.cancel()
+        begin.cancel()
+        if leaving is not None:
+            leaving.remove_done_callback(gone)
+            leaving.cancel()
 
 
 async def _left(request: Request) -> None:
