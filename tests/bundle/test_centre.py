@@ -62,8 +62,7 @@ def test_what_the_crop_throws_away_is_not_resized(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Image.Image, "resize", watched)
     resize_to_crop(image, (341, 256), (58, 16, 282, 240), Image.Resampling.BILINEAR)
-    (rows, across), (columns, down) = seen
-    assert rows[0] == 500
-    assert 224 * 375 / 256 <= rows[1] < 350
-    assert across == (341, rows[1])
-    assert (columns, down) == ((224, rows[1]), (224, 224))
+    assert seen == [((500, 375), (341, 375)), ((224, 375), (224, 224))]
+    seen.clear()
+    resize_to_crop(image.rotate(90, expand=True), (256, 341), (16, 58, 240, 282), Image.Resampling.BILINEAR)
+    assert seen == [((375, 500), (224, 500)), ((224, 500), (224, 341))]
