@@ -176,6 +176,6 @@ def count_operators(path: Path, folder: Path) -> tuple[int, int]:
 _INTEGER = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger")
 _MOVING = (
     *("Quantize", "Dequantize", "Cast", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Shape"),
-    *("Gather", "Concat", "Slice", "Identity", "Reorder", "Constant"),
+    *("Gather", "Concat", "Split", "Slice", "Identity", "Reorder", "Constant"),
 )
 """Converting and moving: neither integer nor float arithmetic."""

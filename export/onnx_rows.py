@@ -24,32 +24,32 @@ def spread_normalisation(model: onnx.ModelProto) -> int:
     width = graph.input[0].type.tensor_type.shape.dim[2].dim_value
     constants = {tensor.name: tensor for tensor in graph.initializer}
     spread = 0
-    for node in _way(graph):
+    for node in way(graph):
         for name in node.input:
             tensor = constants.get(name)
-            if tensor is None or list(tensor.dims[2:]) != [1, 1] or len(_users(graph, name)) > 1:
+            if tensor is None or list(tensor.dims[2:]) != [1, 1] or len(users(graph, name)) > 1:
                 continue
             values = numpy_helper.to_array(tensor)
             row = np.broadcast_to(values, (*values.shape[:3], width))
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(row), name))
-            _forget_shape(graph, name)
+            forget_shape(graph, name)
             spread += 1
     return spread
 
 
-def _way(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def way(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that work on the pixels alone, one after the other."""
-    way: list[onnx.NodeProto] = []
+    nodes: list[onnx.NodeProto] = []
     name = graph.input[0].name
-    while len(users := [node for node in _users(graph, name) if node.op_type != "Shape"]) == 1:
-        if users[0].op_type not in _ON_THE_WAY:
+    while len(following := [node for node in users(graph, name) if node.op_type != "Shape"]) == 1:
+        if following[0].op_type not in _ON_THE_WAY:
             break
-        way.append(users[0])
-        name = users[0].output[0]
-    return way
+        nodes.append(following[0])
+        name = following[0].output[0]
+    return nodes
 
 
-def _forget_shape(graph: onnx.GraphProto, name: str) -> None:
+def forget_shape(graph: onnx.GraphProto, name: str) -> None:
     """The exporter notes the shapes of constants beside them, and the checker compares."""
     for index, value in enumerate(graph.value_info):
         if value.name == name:
@@ -57,5 +57,6 @@ def _forget_shape(graph: onnx.GraphProto, name: str) -> None:
             return
 
 
-def _users(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+def users(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    """The nodes that read it."""
     return [node for node in graph.node if name in node.input]

@@ -17,6 +17,7 @@ from export.onnx_map import drop_map, take_map
 from export.onnx_metadata import add_metadata
 from export.onnx_quantizer import LARGEST_WEIGHT, PICTURES, Calibrator, OnnxQuantizer, count_operators
 from export.onnx_rows import spread_normalisation
+from export.onnx_stem import square_stem
 from export.targets import TARGETS
 from export.to_onnx import write_onnx
 
@@ -72,6 +73,7 @@ def _maker(job: Job, quantizer: OnnxQuantizer, scratch: Path, options: dict[str,
         quantizer.quantize(path, **options)
         model = onnx.load(path)
         spread_normalisation(model)
+        square_stem(model)
         add_metadata(model, job.checkpoint.manifest)
         onnx.save_model(model, path)
         return Operators(*count_operators(path, scratch))

@@ -20,6 +20,7 @@ from export.errors import NotQuantizable, WorkerDied
 from export.job import Written
 from export.ladder import Operators
 from export.onnx_quantizer import OnnxQuantizer
+from export.onnx_stem import square_stem
 from export.proof import describe
 from export.targets import TARGETS
 from export.verify import verify
@@ -69,6 +70,18 @@ def test_its_normalisation_is_spread_over_rows(int8: Path) -> None:
     model = onnx.load(bundle.path(bundle.manifest.artefact("onnx-int8")))
     crop = bundle.manifest.preprocess.crop
     assert [list(tensor.dims) for tensor in model.graph.initializer].count([1, 3, 1, crop]) == 2
+
+
+def test_its_first_convolution_is_offered_squares(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = []
+
+    def watched(model: onnx.ModelProto) -> bool:
+        offered.append(square_stem(model))
+        return offered[-1]
+
+    monkeypatch.setattr("export.to_onnx_int8.square_stem", watched)
+    write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
+    assert offered == [False]  # LeNet's takes every pixel
 
 
 def test_the_report_shows_the_rungs(int8: Path) -> None:

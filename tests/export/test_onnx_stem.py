@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from export.onnx_rows import spread_normalisation
+from export.onnx_stem import square_stem
+
+OUT = 5
+
+
+def graph(height: int, width: int, kernel: NDArray[np.int8], *, rows: bool = True, **conv: Any) -> onnx.ModelProto:
+    """A picture's normalisation, quantized, and its first convolution, quantized again."""
+    constants = {
+        "full": np.array(255, np.float32),
+        "mean": np.array([0.1, 0.2, 0.3], np.float32).reshape(1, 3, 1, 1),
+        "std": np.array([0.2, 0.3, 0.4], np.float32).reshape(1, 3, 1, 1),
+        "scale": np.array(0.02, np.float32),
+        "zero": np.array(100, np.uint8),
+        "kernel": kernel,
+        "kernel_scale": np.linspace(0.01, 0.02, len(kernel), dtype=np.float32),
+        "kernel_zero": np.zeros(len(kernel), np.int8),
+        "out_scale": np.array(0.5, np.float32),
+        "out_zero": np.array(128, np.uint8),
+    }
+    nodes = [
+        helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", ["first"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "full"], ["share"]),
+        helper.make_node("Sub", ["share", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "std"], ["normal"]),
+        helper.make_node("QuantizeLinear", ["normal", "scale", "zero"], ["coarse"]),
+        helper.make_node("DequantizeLinear", ["coarse", "scale", "zero"], ["seen"]),
+        helper.make_node("DequantizeLinear", ["kernel", "kernel_scale", "kernel_zero"], ["weights"], axis=0),
+        helper.make_node("Conv", ["seen", "weights"], ["conv"], **conv),
+        helper.make_node("QuantizeLinear", ["conv", "out_scale", "out_zero"], ["out"]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", height, width, 3])],
+            [helper.make_tensor_value_info("out", TensorProto.UINT8, ["N", OUT, "h", "w"])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+            value_info=[helper.make_tensor_value_info("weights", TensorProto.FLOAT, kernel.shape)],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+    if rows:
+        spread_normalisation(model)
+    return model
+
+
+def random_kernel(down: int, across: int, seed: int = 0) -> NDArray[np.int8]:
+    return np.random.default_rng(seed).integers(-64, 64, (OUT, 3, down, across), np.int8)
+
+
+def run(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": pixels})
+    return np.asarray(found)
+
+
+def kernel_of(model: onnx.ModelProto) -> list[int]:
+    return next(list(tensor.dims) for tensor in model.graph.initializer if tensor.name == "kernel")
+
+
+@given(
+    st.integers(2, 9), st.integers(2, 9), st.sampled_from([(3, 1), (7, 3), (2, 0), (4, 1), (5, 2)]), st.integers(0, 99)
+)
+def test_not_one_bit_changes(down: int, across: int, plan: tuple[int, int], seed: int) -> None:
+    size, pad = plan
+    model = graph(
+        2 * down, 2 * across, random_kernel(size, size, seed), strides=[2, 2], pads=[pad] * 4, kernel_shape=[size, size]
+    )
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 2 * down, 2 * across, 3), np.uint8)
+    before = run(model, pixels)
+    assert before.shape == (2, OUT, down, across)
+    assert square_stem(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert kernel_of(model)[1] == 12
+    np.testing.assert_array_equal(run(model, pixels), before)
+
+
+def test_a_kernel_that_is_no_square_keeps_its_sides_apart() -> None:
+    model = graph(12, 8, random_kernel(3, 7), strides=[2, 2], pads=[1, 3, 1, 3])
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 12, 8, 3), np.uint8)
+    before = run(model, pixels)
+    assert square_stem(model)
+    assert kernel_of(model) == [OUT, 12, 2, 4]
+    np.testing.assert_array_equal(run(model, pixels), before)
+
+
+@pytest.mark.parametrize(
+    ("height", "size", "conv"),
+    [
+        (9, 3, {"strides": [2, 2], "pads": [1] * 4}),
+        (8, 3, {"strides": [1, 1], "pads": [1] * 4}),
+        (8, 3, {"strides": [2, 2]}),
+        (8, 3, {"strides": [2, 2], "pads": [0, 0, 1, 1]}),
+        (8, 3, {"strides": [2, 2], "pads": [1] * 4, "dilations": [2, 2]}),
+        (8, 3, {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+        (8, 4, {"strides": [4, 4]}),
+    ],
+)
+def test_another_convolution_stays(height: int, size: int, conv: dict[str, Any]) -> None:
+    model = graph(height, 8, random_kernel(size, size), **conv)
+    before = model.SerializeToString()
+    assert not square_stem(model)
+    assert model.SerializeToString() == before
+
+
+def test_a_float_convolution_and_one_with_narrow_constants_stay() -> None:
+    settings = {"strides": [2, 2], "pads": [1] * 4}
+    assert not square_stem(graph(8, 8, random_kernel(3, 3), rows=False, **settings))
+    model = graph(8, 8, random_kernel(3, 3), **settings)
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    conv.input[0] = "normal"
+    assert not square_stem(model)
+
+
+def test_weights_with_another_use_stay() -> None:
+    model = graph(8, 8, random_kernel(3, 3), strides=[2, 2], pads=[1] * 4)
+    model.graph.node.append(helper.make_node("Relu", ["weights"], ["other"]))
+    assert not square_stem(model)
