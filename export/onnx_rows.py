@@ -40,12 +40,11 @@ def spread_normalisation(model: onnx.ModelProto) -> int:
 def way(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that work on the pixels alone, one after the other."""
     nodes: list[onnx.NodeProto] = []
-    name = graph.input[0].name
-    while len(following := [node for node in users(graph, name) if node.op_type != "Shape"]) == 1:
-        if following[0].op_type not in _ON_THE_WAY:
-            break
+    # The picture's shape says how many there are: that is not of the way, and stays as it is.
+    following = [node for node in users(graph, graph.input[0].name) if node.op_type != "Shape"]
+    while len(following) == 1 and following[0].op_type in _ON_THE_WAY:
         nodes.append(following[0])
-        name = following[0].output[0]
+        following = users(graph, following[0].output[0])
     return nodes
 
 

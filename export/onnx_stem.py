@@ -19,10 +19,12 @@ from export.onnx_rows import forget_shape, users, way
 
 CHANNELS = 3
 SQUARE = 4 * CHANNELS
+_AROUND = (("QuantizeLinear",), ("DequantizeLinear",), ("Conv",), ("QuantizeLinear", "Relu", "Clip"))
+"""What follows the normalisation where the convolution becomes one of integers."""
 
 
 class Stem(NamedTuple):
-    """The nodes from the picture to its first convolution, and the constants that have to change with it."""
+    """The nodes from the picture to its first convolution, and the constants that change with it."""
 
     nodes: list[onnx.NodeProto]
     conv: onnx.NodeProto
@@ -54,30 +56,46 @@ def square_stem(model: onnx.ModelProto) -> bool:
 
 
 def _stem(graph: onnx.GraphProto) -> Stem | None:
+    """None where anything is not as the quantizer leaves it for an integer convolution."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {output: node for node in graph.node for output in node.output}
     nodes = way(graph)
-    for kind in ("QuantizeLinear", "DequantizeLinear", "Conv"):
+    for kinds in _AROUND:
         following = users(graph, nodes[-1].output[0]) if nodes else []
-        if len(following) != 1 or following[0].op_type != kind:
+        if len(following) != 1 or following[0].op_type not in kinds:
             return None
-        nodes.append(following[0])
-    conv = nodes.pop()
-    weights = makers.get(conv.input[1])
-    if nodes[0].op_type != "Transpose" or weights is None or weights.op_type != "DequantizeLinear":
+        nodes += following
+    conv = nodes[-2]
+    kernel = _kernel(graph, conv, constants)
+    rows = [constants[name] for node in nodes[:-2] for name in node.input if name in constants]
+    rows = [row for row in rows if row.dims]
+    if nodes[0].op_type != "Transpose" or kernel is None or not all(_is_row(graph, row) for row in rows):
         return None
-    kernel = constants.get(weights.input[0])
-    if kernel is None or len(users(graph, kernel.name)) > 1 or len(users(graph, weights.output[0])) > 1:
+    known = {*constants, *(output for node in nodes for output in node.output), graph.input[0].name}
+    pads = _pads(conv)
+    if pads is None or any(name and name not in known for node in nodes[:-2] for name in node.input):
         return None
-    rows = [constants[name] for node in nodes for name in node.input if name in constants and constants[name].dims]
+    return Stem(nodes[:-2], conv, pads, kernel, rows)
+
+
+def _kernel(
+    graph: onnx.GraphProto, conv: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+) -> onnx.TensorProto | None:
+    """The integers [O, 3, h, w] behind the convolution's weights, if their zero is 0 and nobody else reads them."""
+    maker = next((node for node in graph.node if conv.input[1] in node.output), None)
+    if maker is None or maker.op_type != "DequantizeLinear" or len(users(graph, conv.input[1])) > 1:
+        return None
+    kernel, zero = constants.get(maker.input[0]), constants.get(maker.input[2]) if len(maker.input) > 2 else None
+    if kernel is None or zero is None or numpy_helper.to_array(zero).any() or len(users(graph, kernel.name)) > 1:
+        return None
+    return kernel if kernel.dims[1] == CHANNELS else None
+
+
+def _is_row(graph: onnx.GraphProto, tensor: onnx.TensorProto) -> bool:
     width = graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    if any(list(row.dims) != [1, CHANNELS, 1, width] or len(users(graph, row.name)) > 1 for row in rows):
-        return None
-    pads = _pads(conv, kernel)
-    return None if pads is None else Stem(nodes, conv, pads, kernel, rows)
+    return list(tensor.dims) == [1, CHANNELS, 1, width] and len(users(graph, tensor.name)) == 1
 
 
-def _pads(conv: onnx.NodeProto, kernel: onnx.TensorProto) -> tuple[int, int] | None:
+def _pads(conv: onnx.NodeProto) -> tuple[int, int] | None:
     """Above and to the left; None of a convolution that is not a plain one of stride 2 on RGB."""
     settings = {attribute.name: helper.get_attribute_value(attribute) for attribute in conv.attribute}
     pads = list(settings.get("pads", [0, 0, 0, 0]))
@@ -87,7 +105,7 @@ def _pads(conv: onnx.NodeProto, kernel: onnx.TensorProto) -> tuple[int, int] | N
         and list(settings.get("dilations", [1, 1])) == [1, 1]
         and list(settings.get("strides", [1, 1])) == [2, 2]
     )
-    return (pads[0], pads[1]) if plain and pads[:2] == pads[2:] and kernel.dims[1] == CHANNELS else None
+    return (pads[0], pads[1]) if plain and pads[:2] == pads[2:] else None
 
 
 def _halves(side: int, stem: Stem, axis: int) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from export.onnx_quantizer import OnnxQuantizer
 from export.onnx_rows import spread_normalisation
 from export.onnx_stem import square_stem
 
@@ -102,16 +104,19 @@ def test_a_kernel_that_is_no_square_keeps_its_sides_apart() -> None:
     np.testing.assert_array_equal(run(model, pixels), before)
 
 
+PLAIN = {"strides": [2, 2], "pads": [1] * 4}
+
+
 @pytest.mark.parametrize(
     ("height", "size", "conv"),
     [
-        (9, 3, {"strides": [2, 2], "pads": [1] * 4}),
-        (8, 3, {"strides": [1, 1], "pads": [1] * 4}),
+        (9, 3, PLAIN),
+        (8, 3, {**PLAIN, "strides": [1, 1]}),
+        (8, 7, {"strides": [1, 2], "pads": [1, 3, 1, 3]}),
         (8, 3, {"strides": [2, 2]}),
-        (8, 3, {"strides": [2, 2], "pads": [0, 0, 1, 1]}),
-        (8, 3, {"strides": [2, 2], "pads": [1] * 4, "dilations": [2, 2]}),
-        (8, 3, {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
-        (8, 4, {"strides": [4, 4]}),
+        (8, 3, {**PLAIN, "pads": [1, 1, 0, 0]}),
+        (8, 2, {"strides": [2, 2], "dilations": [3, 3], "pads": [0] * 4}),
+        (8, 2, {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     ],
 )
 def test_another_convolution_stays(height: int, size: int, conv: dict[str, Any]) -> None:
@@ -121,16 +126,45 @@ def test_another_convolution_stays(height: int, size: int, conv: dict[str, Any])
     assert model.SerializeToString() == before
 
 
-def test_a_float_convolution_and_one_with_narrow_constants_stay() -> None:
-    settings = {"strides": [2, 2], "pads": [1] * 4}
-    assert not square_stem(graph(8, 8, random_kernel(3, 3), rows=False, **settings))
-    model = graph(8, 8, random_kernel(3, 3), **settings)
-    conv = next(node for node in model.graph.node if node.op_type == "Conv")
-    conv.input[0] = "normal"
+def test_constants_that_are_no_rows_stay() -> None:
+    assert not square_stem(graph(8, 8, random_kernel(3, 3), rows=False, **PLAIN))
+
+
+def test_a_convolution_of_floats_stays() -> None:
+    model = graph(8, 8, random_kernel(3, 3), **PLAIN)
+    kept = [node for node in model.graph.node if node.output[0] not in ("coarse", "seen")]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    next(node for node in kept if node.op_type == "Conv").input[0] = "normal"
     assert not square_stem(model)
 
 
-def test_weights_with_another_use_stay() -> None:
-    model = graph(8, 8, random_kernel(3, 3), strides=[2, 2], pads=[1] * 4)
+def test_weights_with_another_use_or_another_zero_stay() -> None:
+    model = graph(8, 8, random_kernel(3, 3), **PLAIN)
     model.graph.node.append(helper.make_node("Relu", ["weights"], ["other"]))
     assert not square_stem(model)
+    model = graph(8, 8, random_kernel(3, 3), **PLAIN)
+    zero = next(tensor for tensor in model.graph.initializer if tensor.name == "kernel_zero")
+    zero.CopyFrom(numpy_helper.from_array(np.ones(OUT, np.int8), "kernel_zero"))
+    assert not square_stem(model)
+
+
+def test_what_the_quantizer_writes_is_recognised(tmp_path: Path) -> None:
+    side, random = 32, np.random.default_rng(0)
+    model = graph(side, side, random_kernel(3, 3), rows=False, **PLAIN)
+    kept = [node for node in model.graph.node if "quantize" not in node.op_type.lower()]
+    conv = next(node for node in kept if node.op_type == "Conv")
+    conv.input[:] = ["normal", "floats"]
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend([*kept, helper.make_node("Relu", ["conv"], ["out"])])
+    floats = random.normal(size=(OUT, 3, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(floats, "floats"))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    onnx.save(model, tmp_path / "source.onnx")
+    pictures = random.integers(0, 256, (16, side, side, 3), np.uint8)
+    OnnxQuantizer(tmp_path / "source.onnx", pictures, tmp_path).quantize(tmp_path / "int8.onnx")
+    written = onnx.load(tmp_path / "int8.onnx")
+    spread_normalisation(written)
+    before = run(written, pictures[:2])
+    assert square_stem(written)
+    np.testing.assert_array_equal(run(written, pictures[:2]), before)
