@@ -162,25 +162,25 @@ def normal_again(measured: Measured, usual: float) -> float | None:
     """Seconds from the overload's end until the last point of time that was not normal.
 
     Not normal: a median above `usual` for two points in a row, for one alone is slow now and then under any load; or
-    more than TOLERATED errors in the second that begins with an error. Zero when all were normal; None when the last
-    points were not.
+    more than TOLERATED errors in the second that begins with an error. Points at which nothing was due do not count,
+    and what came before the first was the overload. Zero when all were normal; None when the last ones were not.
     """
     phase = measured.phase
     points = [point for point in measured.points() if point[0] - measured.offset - phase.seconds >= -1e-9]
-    slow = [_slow(cell, usual) for _, cell, _ in points]
+    points = [point for point in points if point[1].due]
+    slow = [True, *(_slow(cell, usual) for _, cell, _ in points), False]
     last = 0.0
     for index, (second, cell, _) in enumerate(points):
-        lasting = slow[index] and any(slow[max(0, index - 1) : index] + slow[index + 1 : index + 2])
-        if lasting or (
-            cell.due and cell.error_share > 0 and _too_many_errors(points[index : index + round(1 / phase.width)])
-        ):
+        lasting = slow[index + 1] and (slow[index] or slow[index + 2])
+        following = [point for point in points[index:] if point[0] < second + 1 - 1e-9]
+        if lasting or (cell.error_share > 0 and _too_many_errors(following)):
             last = second - measured.offset - phase.seconds + phase.width
     return None if last > phase.after - 2 * phase.width else last
 
 
 def _slow(cell: Cell, usual: float) -> bool:
     median = cell.good.quantile(0.5)
-    return cell.due > 0 and (median is None or median > usual)
+    return median is None or median > usual
 
 
 def _too_many_errors(second: Sequence[tuple[float, Cell, float]]) -> bool:

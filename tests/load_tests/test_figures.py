@@ -73,13 +73,28 @@ def test_normal_again_is_when_the_last_slow_point_has_passed(slow_until: float, 
 
 @pytest.mark.parametrize(
     ("slow", "expected"),
-    [([(1.5, 1.75)], 0.0), ([(1.5, 2.0)], 2.0), ([(0.0, 0.5), (2.0, 2.25)], 0.5), ([(0.5, 0.75), (1.0, 1.25)], 0.0)],
+    [
+        ([(1.5, 1.75)], 0.0),
+        ([(1.5, 2.0)], 2.0),
+        ([(0.0, 0.25)], 0.25),
+        ([(0.0, 0.5), (2.0, 2.25)], 0.5),
+        ([(0.5, 0.75), (1.0, 1.25)], 0.0),
+    ],
 )
 def test_one_slow_point_alone_is_normal(slow: list[tuple[float, float]], expected: float) -> None:
     run = measured(Phase("x", "open", 20, 2, width=0.25, after=4, after_load=20))
     for number in range(80):
         since = number / 20 + 0.01
         answer(run, 2 + since, 0.5 if any(start < since < end for start, end in slow) else 0.01)
+    assert normal_again(run, 0.1) == expected
+
+
+@pytest.mark.parametrize(("slow_until", "expected"), [(0.0, 0.0), (2.2, 2.25), (9.0, None)])
+def test_points_without_a_request_are_no_normal_ones(slow_until: float, expected: float | None) -> None:
+    run = measured(Phase("x", "open", 20, 2, width=0.25, after=8, after_load=2))
+    for number in range(16):
+        since = number / 2 + 0.01
+        answer(run, 2 + since, 0.5 if since < slow_until else 0.01)
     assert normal_again(run, 0.1) == expected
 
 
