@@ -16,7 +16,8 @@ event loop's time for a request. Many have their answer by then."""
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client closes the connection first.
+    """The result of `work`, which is cancelled when the client has closed the connection: UNWATCHED after the call at
+    the soonest, and what is done by then is answered, whether anybody reads it or not.
 
     Only once the whole body was read: what arrives then can only be the end. Raises: ClientDisconnect.
     """

@@ -48,8 +48,11 @@ class Ledger:
 
     def close(self) -> None:
         """The same from any thread, when nothing more is expected."""
-        while self._entries:
-            write, values = self._entries.popleft()
+        while True:
+            try:
+                write, values = self._entries.popleft()
+            except IndexError:
+                return
             try:
                 write(*values)
             except Exception:

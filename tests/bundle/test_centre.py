@@ -47,13 +47,16 @@ def test_equals_the_whole_resize_of_a_photograph(width: int, height: int, how: I
     check(image, size, (left, top, left + 224, top + 224), how)
 
 
-@pytest.mark.parametrize("height", [65_535, 65_536, 65_537, 100_003])
-def test_a_side_too_long_for_exact_boxes_is_resized_whole(height: int) -> None:
-    check(noise(3, height), (300, 256), (38, 16, 262, 240), Image.Resampling.BILINEAR)
+@pytest.mark.parametrize(("width", "across"), [(65_535, 224), (65_536, 224), (65_537, 256), (100_003, 256)])
+def test_a_side_too_long_for_exact_boxes_is_resized_whole(width: int, across: int, monkeypatch) -> None:
+    image, seen = noise(width, 3), watch(monkeypatch)
+    check(image, (256, 300), (16, 38, 240, 262), Image.Resampling.BILINEAR)
+    assert seen[1] == ((width, 3), (across, 3))  # the first is the whole resize that it is compared with
 
 
-def test_what_the_crop_throws_away_is_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, seen = noise(500, 375), []
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Every resize from now on: from which size to which."""
+    seen = []
     original = Image.Image.resize
 
     def watched(self: Image.Image, size: tuple[int, int], *arguments: object, **options: object) -> Image.Image:
@@ -61,6 +64,11 @@ def test_what_the_crop_throws_away_is_not_resized(monkeypatch: pytest.MonkeyPatc
         return original(self, size, *arguments, **options)
 
     monkeypatch.setattr(Image.Image, "resize", watched)
+    return seen
+
+
+def test_what_the_crop_throws_away_is_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, seen = noise(500, 375), watch(monkeypatch)
     resize_to_crop(image, (341, 256), (58, 16, 282, 240), Image.Resampling.BILINEAR)
     assert seen == [((500, 375), (341, 375)), ((224, 375), (224, 224))]
     seen.clear()
