@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from export.onnx_rows import spread_normalisation
+from tests.export.picture_graphs import picture_graph, run
 
 SIDE = 8
 
@@ -18,38 +18,10 @@ def graph(*more: onnx.NodeProto, mean: NDArray[np.float32] | None = None) -> onn
     constants = {
         "mean": np.full((1, 3, 1, 1), 0.4, np.float32) if mean is None else mean,
         "std": np.array([0.2, 0.3, 0.4], np.float32).reshape(1, 3, 1, 1),
-        "full": np.array(255, np.float32),
     }
-    nodes = [
-        helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["first"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "full"], ["share"]),
-        helper.make_node("Sub", ["share", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "std"], ["normal"]),
-        *(more or [helper.make_node("Relu", ["normal"], ["out"])]),
-    ]
-    return helper.make_model(
-        helper.make_graph(
-            nodes,
-            "g",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
-            [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
-            [numpy_helper.from_array(value, name) for name, value in constants.items()],
-            value_info=[
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in constants.items()
-            ],
-        ),
-        opset_imports=[helper.make_opsetid("", 20)],
-        ir_version=10,
-    )
-
-
-def run(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"image": pixels})
-    return np.asarray(found)
+    nodes = more or (helper.make_node("Relu", ["normal"], ["out"]),)
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])
+    return picture_graph((SIDE, SIDE), nodes, constants, out)
 
 
 def shapes(model: onnx.ModelProto) -> dict[str, list[int]]:

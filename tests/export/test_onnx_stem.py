@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.onnx_quantizer import OnnxQuantizer
 from export.onnx_rows import spread_normalisation
 from export.onnx_stem import square_stem
+from tests.export.picture_graphs import picture_graph, run
 
 OUT = 5
 
@@ -22,7 +22,6 @@ OUT = 5
 def graph(height: int, width: int, kernel: NDArray[np.int8], *, rows: bool = True, **conv: Any) -> onnx.ModelProto:
     """A picture's normalisation, quantized, and its first convolution, quantized again."""
     constants = {
-        "full": np.array(255, np.float32),
         "mean": np.array([0.1, 0.2, 0.3], np.float32).reshape(1, 3, 1, 1),
         "std": np.array([0.2, 0.3, 0.4], np.float32).reshape(1, 3, 1, 1),
         "scale": np.array(0.02, np.float32),
@@ -34,29 +33,15 @@ def graph(height: int, width: int, kernel: NDArray[np.int8], *, rows: bool = Tru
         "out_zero": np.array(128, np.uint8),
     }
     nodes = [
-        helper.make_node("Transpose", ["image"], ["first"], perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["first"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["float", "full"], ["share"]),
-        helper.make_node("Sub", ["share", "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "std"], ["normal"]),
         helper.make_node("QuantizeLinear", ["normal", "scale", "zero"], ["coarse"]),
         helper.make_node("DequantizeLinear", ["coarse", "scale", "zero"], ["seen"]),
         helper.make_node("DequantizeLinear", ["kernel", "kernel_scale", "kernel_zero"], ["weights"], axis=0),
         helper.make_node("Conv", ["seen", "weights"], ["conv"], **conv),
         helper.make_node("QuantizeLinear", ["conv", "out_scale", "out_zero"], ["out"]),
     ]
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "g",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", height, width, 3])],
-            [helper.make_tensor_value_info("out", TensorProto.UINT8, ["N", OUT, "h", "w"])],
-            [numpy_helper.from_array(value, name) for name, value in constants.items()],
-            value_info=[helper.make_tensor_value_info("weights", TensorProto.FLOAT, kernel.shape)],
-        ),
-        opset_imports=[helper.make_opsetid("", 20)],
-        ir_version=10,
-    )
+    out = helper.make_tensor_value_info("out", TensorProto.UINT8, ["N", OUT, "h", "w"])
+    model = picture_graph((height, width), nodes, constants, out)
+    model.graph.value_info.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, kernel.shape))
     if rows:
         spread_normalisation(model)
     return model
@@ -64,14 +49,6 @@ def graph(height: int, width: int, kernel: NDArray[np.int8], *, rows: bool = Tru
 
 def random_kernel(down: int, across: int, seed: int = 0) -> NDArray[np.int8]:
     return np.random.default_rng(seed).integers(-64, 64, (OUT, 3, down, across), np.int8)
-
-
-def run(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"image": pixels})
-    return np.asarray(found)
 
 
 def kernel_of(model: onnx.ModelProto) -> list[int]:
