@@ -142,7 +142,7 @@ def _squares(size: int, pad: int) -> tuple[int, int]:
 def _square_picture(graph: onnx.GraphProto, transpose: onnx.NodeProto, height: int, width: int) -> None:
     """uint8 [N, H, W, 3] → [N, H/2, W/2, 12], before the transpose: every pair of rows side by side.
 
-    A transpose of six bytes at a time took longer than the convolution won.
+    A transpose of six bytes at a time took two thirds of what the convolution won; this takes a fifth.
     """
     shapes = {"squares.pairs": [0, height // 2, 2, width * CHANNELS], "squares.row": [0, height // 2, width // 2, 6]}
     graph.initializer.extend(numpy_helper.from_array(np.array(shape, np.int64), name) for name, shape in shapes.items())

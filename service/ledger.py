@@ -1,7 +1,7 @@
 """What is written down of requests that have ended: metrics, log lines and spans, for several requests at a time.
 
-A network's weights push everything else out of the cores' caches. Ten lines of Python for each of twenty answers take
-several times as long between their calls as for all twenty together.
+A network's weights push everything else out of the cores' caches: Python that comes between two of its calls takes
+longer, for each answer, than for several answers in one go.
 """
 
 from __future__ import annotations
