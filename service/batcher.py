@@ -1,4 +1,4 @@
-"""Runs prepared pictures: one by one where they are, or in batches on threads of its own.
+"""Runs prepared pictures: where they are, or in batches on threads of its own.
 
 There is no waiting window. A lane that becomes free takes what is there, up to the cap: while it computes, the
 next batch gathers. Alone, a picture never waits; under load, batches grow by themselves.
@@ -28,7 +28,7 @@ Ran = Callable[[int, float], None]
 
 
 class Batcher:
-    """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the job itself.
+    """`plan.lanes` threads that share a queue, or with a cap of 1 no threads at all: `put` runs the jobs itself.
 
     `explain` runs a batch of which somebody wants the class map too; `run_alone` a picture that is alone, where no
     lanes are.
@@ -58,18 +58,19 @@ class Batcher:
         """Prepared pictures that wait for a lane."""
         return len(self._waiting)
 
-    def put(self, job: Job) -> None:
-        """Run a job that has its pixels, now or with the next batch."""
+    def put(self, jobs: list[Job]) -> None:
+        """Run jobs that have their pixels: now and in one call, or with the next batches."""
         if not self._threads:
-            self._answer([job])
+            self._answer(jobs)
             return
         with self._changed:
             if not self._closed:
-                self._waiting.append(job)
-                self._changed.notify()
+                self._waiting += jobs
+                self._changed.notify(len(jobs))
                 return
-        job.fail(NotReady("shutting down"))
-        self._ended(job)
+        for job in jobs:
+            job.fail(NotReady("shutting down"))
+            self._ended(job)
 
     def close(self) -> None:
         """Answer what waits, then end the threads."""
@@ -123,6 +124,7 @@ class Batcher:
             probabilities = self._run(batch)
         for job in jobs:
             job.mark("infer")
+            job.together = len(jobs)
         self._ran(len(jobs), jobs[0].last)
         for place, (job, row) in enumerate(zip(jobs, probabilities, strict=True)):
             if np.isfinite(row).all():

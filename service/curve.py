@@ -28,11 +28,22 @@ BUDGET_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """`cap`: the largest batch. `lanes`: calls side by side. `threads`: of each call."""
+    """`cap`: the largest batch. `lanes`: calls side by side. `threads`: of each call.
+
+    `together`: pictures that a thread takes at once while others wait, where there are no lanes (cap 1).
+    """
 
     cap: int = 1
     lanes: int = 1
     threads: int = 1
+    together: int = 1
+
+    @property
+    def words(self) -> str:
+        """For the log."""
+        if self.cap > 1:
+            return f"batches of up to {self.cap} on {self.lanes} lane(s)"
+        return f"up to {self.together} at once on a thread" if self.together > 1 else "one by one"
 
 
 @dataclass(frozen=True)

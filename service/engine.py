@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -22,7 +21,7 @@ from service.ledger import Ledger
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.patience import Patience
-from service.priority import PICTURES, lower
+from service.pool import Pool
 from service.runtime import Batch
 from service.settings import Settings, read_settings
 from service.shadow import cast_shadows
@@ -49,7 +48,7 @@ class Engine:
         self._reason = "not started"
         self._catalogue: Catalogue[ServedModel] | None = None
         self._settings: Settings | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
         self._lock = threading.Lock()
         self._draining = self._stopped = False
         self._metrics: Metrics | None = None
@@ -93,7 +92,7 @@ class Engine:
             pool = self._pool
         self.metrics.ready.set(0)
         if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.close()
         _close(catalogue.all if catalogue else ())
         self.ledger.close()
         if self.tracer is not None:
@@ -182,15 +181,9 @@ class Engine:
     def _submit(self, model: ServedModel, job: Job) -> None:
         self.admission.take(model.pace, 1, job.size)
         self._deliveries.announce(job)
-        try:
-            assert self._pool is not None
-            future = self._pool.submit(model.work, job)
-        except RuntimeError:  # the pool was shut down between the check and now
-            job.fail(NotReady(self._reason))
-            self._done(model, job)
-            return
-        # Only a stop cancels what the pool has not begun.
-        future.add_done_callback(lambda done: self._refuse(model, job) if done.cancelled() else None)
+        assert self._pool is not None
+        if not self._pool.submit(model, job):  # closed between the check and now
+            self._refuse(model, job)
 
     def _refuse(self, model: ServedModel, job: Job) -> None:
         job.fail(NotReady(self._reason))
@@ -273,7 +266,7 @@ class Engine:
             self._deliveries = Deliveries(self._end, settings.threads)
             self.pacer = Pacer(settings.cores)
             self.admission.paces = [model.pace for model in models]
-            self._pool = ThreadPoolExecutor(settings.threads, "convoy", lower, (PICTURES,))
+            self._pool = Pool(settings.threads, self._refuse)
             self._catalogue = Catalogue(models)
             self.metrics.ready.set(1)
         for model in models:
@@ -285,14 +278,13 @@ class Engine:
         labels = (model.name, model.version, model.bundle.id, architecture, model.artefact.target, runtime)
         self.metrics.build.labels(*labels).set(1)
         logger.info(
-            "loaded: %s %s (%s, %s), golden answers within %.1e, batches of up to %d on %d lane(s)%s",
+            "loaded: %s %s (%s, %s), golden answers within %.1e, %s%s",
             model.name,
             model.version,
             model.bundle.id[:12],
             model.artefact.target,
             model.golden_difference,
-            model.plan.cap,
-            model.plan.lanes,
+            model.plan.words,
             ", a lone picture on all cores" if model.wide else "",
         )
 

@@ -30,7 +30,7 @@ class Job:
 
     `explain`: the answer is to be `Explained`, from the picture's `extent` (width, height) and its class map.
     `first` is the first picture of the same request, unless this is it: they are worked off in their order.
-    `alone`: no other one waited when its pixels were ready.
+    `alone`: no other one waited when its pixels were ready. `together`: how many shared its call of the runtime.
     `seconds` has one entry for each of STAGES that it went through, `last` the latest addition. `give` or `fail`
     says what becomes of it, and `settle`, on the loop, ends it.
     """
@@ -51,6 +51,7 @@ class Job:
         self.seconds: dict[str, float] = {}
         self.last = 0.0
         self.alone = False
+        self.together = 1
         self.size = len(source) if isinstance(source, bytes) else source.nbytes
         self._deadline = patience.deadline()
         self._patience = patience

@@ -15,16 +15,17 @@ from bundle.golden import check_golden
 from bundle.image import decode
 from bundle.manifest import Artefact, BundleManifest, Preprocess
 from bundle.preprocess import preprocess
-from service import plan_cache, runtime
+from service import runtime
 from service.batcher import Batcher
 from service.catalogue import Address
-from service.curve import Plan, Point, measure, throughput
+from service.curve import Plan, Point, throughput
 from service.drift import Drift
 from service.errors import VersionDiffers
 from service.job import Job
 from service.lone import Lone, spread
 from service.metrics import Metrics
 from service.pace import Pace
+from service.planning import in_company, planned, working_off
 from service.settings import Settings
 from service.shadow import Shadow
 
@@ -55,7 +56,7 @@ class ServedModel:
         self.plan, self.curve = self._plan()
         if self.plan.threads != 1:
             self.runtime = self._with_threads(self.plan.threads)
-        self.golden_difference = check_golden(self.bundle, self.artefact, self.runtime.run)
+        self.golden_difference = self._golden()
         self.wide = self._spread()
         self.drift = self._drift()
         self.shadow: Shadow | None = None
@@ -84,21 +85,26 @@ class ServedModel:
     def _spec(self) -> Preprocess:
         return self.bundle.manifest.preprocess
 
-    def work(self, job: Job) -> None:
-        """Decode and preprocess on the calling thread, then infer here or with the next batch."""
-        if not job.wanted():
-            self._done(self, job)
-            return
+    def work(self, jobs: list[Job]) -> None:
+        """Decode and preprocess on the calling thread, then infer here in one call, or with the next batches."""
+        ready = [job for job in jobs if self._ready(job)]
+        if len(ready) == 1:
+            job = ready[0]
+            job.alone = self.wide is not None and job.explain is None and self._alone()
+        self._batcher.put(ready)
+
+    def _ready(self, job: Job) -> bool:
+        """Whether it has its pixels now; otherwise it has ended."""
         try:
-            job.mark("queue")
-            job.refuse_late()
-            self._prepare(job)
+            if job.wanted():
+                job.mark("queue")
+                job.refuse_late()
+                self._prepare(job)
+                return True
         except Exception as error:
             job.fail(error)
-            self._done(self, job)
-        else:
-            job.alone = self.wide is not None and job.explain is None and self._alone()
-            self._batcher.put(job)
+        self._done(self, job)
+        return False
 
     def close(self) -> None:
         """Answer what is with the batcher and end its threads."""
@@ -139,7 +145,7 @@ class ServedModel:
 
     def _learn_from(self, job: Job, probabilities: NDArray[np.float32]) -> None:
         """What every answered picture tells: the pace, the classes, the drift, and the shadow."""
-        self.pace.add(job.seconds, job.alone)
+        self.pace.add(job.seconds, job.alone, job.together)
         index = int(probabilities.argmax())
         label = self.bundle.manifest.labels[index]
         self.metrics.predicted(self.name, self.version, label)
@@ -163,20 +169,18 @@ class ServedModel:
             self._lone.ended()
 
     def _plan(self) -> tuple[Plan, list[Point]]:
-        settings = self.settings
-        if settings.batching == "off" or settings.batching == 1:
-            return Plan(1, settings.cores, 1), []
-        if settings.batching != "auto":
-            on_cpu = self.runtime.describe().get("providers", ["CPU"])[0].startswith("CPU")
-            return Plan(settings.batching, settings.cores if on_cpu else 1, 1), []
-        key = plan_cache.key_of(
-            bundle=self.bundle.id, target=self.artefact.target, threads=settings.cores, **self.runtime.describe()
-        )
-        if known := plan_cache.recall(settings.cache, key):
-            return known
-        plan, points = measure(self._with_threads, self.input_shape, settings.cores)
-        plan_cache.remember(settings.cache, key, plan, points)
-        return plan, points
+        pictures = [self.bundle.path(golden.image).read_bytes() for golden in self.bundle.manifest.golden]
+        work = working_off(self.runtime.run, pictures, self._spec)
+        facts = {"bundle": self.bundle.id, "target": self.artefact.target}
+        return planned(self.settings, self._with_threads, self.input_shape, work, **facts)
+
+    def _golden(self) -> float:
+        """The largest difference. Raises: GoldenMismatch."""
+        difference = check_golden(self.bundle, self.artefact, self.runtime.run)
+        if self.plan.together > 1:
+            company = in_company(self.runtime.run, self.plan.together)
+            difference = max(difference, check_golden(self.bundle, self.artefact, company))
+        return difference
 
     def _spread(self) -> runtime.Runtime | None:
         """What runs a picture that is alone, where that is another runtime than the one under load."""
@@ -209,6 +213,7 @@ class ServedModel:
             "batching": {
                 "max_batch": self.plan.cap,
                 "lanes": self.plan.lanes,
+                "together": self.plan.together,
                 "threads": self.plan.threads,
                 "lone": self.wide is not None,
                 "curve": [point.as_dict() for point in self.curve],

@@ -20,8 +20,12 @@ class Average:
         if self.mean == 0.0:
             self.mean = self.least = seconds
             return
-        self.mean += _WEIGHT * (seconds - self.mean)
+        self.learn(seconds)
         self.reach(seconds)
+
+    def learn(self, seconds: float) -> None:
+        """An observation that is no single one's: it counts for the mean only."""
+        self.mean += _WEIGHT * (seconds - self.mean)
 
     def reach(self, seconds: float) -> None:
         """An observation that is possible and not usual: it counts for the least only."""
@@ -42,11 +46,17 @@ class Pace:
         self.pending = 0
         """Pictures uploading, waiting or being worked on: of the event loop alone."""
 
-    def add(self, seconds: dict[str, float], alone: bool = False) -> None:
-        """Learn from an answered picture; one that had all cores says nothing of how long those under load take."""
+    def add(self, seconds: dict[str, float], alone: bool = False, together: int = 1) -> None:
+        """Learn from an answered picture whose call of the runtime had so many.
+
+        One that had all cores says nothing of how long those under load take, and one that shared its call nothing of
+        the least that it could take.
+        """
         self.prepare.add(seconds.get("decode", 0.0) + seconds.get("preprocess", 0.0))
         if alone:
             self.infer.reach(seconds.get("infer", math.inf))
+        elif together > 1 and not self.lanes:
+            self.infer.learn(seconds.get("infer", 0.0) / together)
         elif not self.lanes:
             self.infer.add(seconds.get("infer", 0.0))
 

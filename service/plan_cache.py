@@ -29,7 +29,7 @@ def machine() -> str:
 
 def key_of(**facts: Any) -> str:
     """A file name from everything that the measurement depends on."""
-    text = json.dumps({"format": 1, "machine": machine(), **facts}, sort_keys=True)
+    text = json.dumps({"format": 2, "machine": machine(), **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -42,7 +42,7 @@ def recall(folder: Path | None, key: str) -> tuple[Plan, list[Point]] | None:
         plan, points = Plan(**found["plan"]), [Point(**point) for point in found["curve"]]
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    numbers = (plan.cap, plan.lanes, plan.threads)
+    numbers = (plan.cap, plan.lanes, plan.threads, plan.together)
     sane = all(type(number) is int and 1 <= number <= 1024 for number in numbers)
     return (plan, points) if sane else None
 

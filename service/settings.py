@@ -36,10 +36,10 @@ MAX_BATCH = 256
 
 
 def _batching(value: object) -> object:
-    """`auto`, `off`, or a whole number: the largest batch."""
-    if isinstance(value, str) and value not in ("auto", "off"):
+    """`auto`, `off`, `small`, or a whole number: the largest batch."""
+    if isinstance(value, str) and value not in ("auto", "off", "small"):
         if not (value.isascii() and value.isdecimal() and 1 <= int(value[:6]) <= MAX_BATCH):
-            raise ValueError(f"expected auto, off or a whole number from 1 to {MAX_BATCH}, got {value[:40]!r}")
+            raise ValueError(f"expected auto, off, small or a whole number from 1 to {MAX_BATCH}, got {value[:40]!r}")
         return int(value)
     return value
 
@@ -56,7 +56,9 @@ def default_threads() -> int:
 
 
 Count = Annotated[int, Field(ge=1)]
-Batching = Annotated[Literal["auto", "off"] | Annotated[int, Field(ge=1, le=MAX_BATCH)], BeforeValidator(_batching)]
+Batching = Annotated[
+    Literal["auto", "off", "small"] | Annotated[int, Field(ge=1, le=MAX_BATCH)], BeforeValidator(_batching)
+]
 
 
 class Settings(Record):
@@ -67,8 +69,9 @@ class Settings(Record):
     torchscript: whether TorchScript files may be loaded; their loader runs code.
     threads: pictures worked on at the same time; by default `default_threads()`.
     lone_threads: of the call for a picture that is alone; by default `cores`.
-    batching: `auto` measures at start whether batches pay on this machine, `off` never batches, a number is the
-    largest batch. cache: where the measurement is kept; empty for nowhere.
+    batching: `auto` measures at start what pays on this machine, `off` runs every picture by itself, `small` lets a
+    thread take three at once while others wait, and measures nothing, a number is the largest batch. cache: where the
+    measurement is kept; empty for nowhere.
     queue: pictures that may be uploading or waiting, however fast they go; the next one is refused with 429.
     max_wait: seconds that a picture may be expected to take without an X-Request-Timeout of its own.
     timeout: seconds for an upload, and again for its answer. drain: seconds between SIGTERM, when the service stops

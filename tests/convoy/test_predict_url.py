@@ -100,7 +100,7 @@ def test_what_is_no_service_is_said_on_one_line(convoy: Convoy, tiny_bundle: Pat
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("CONVOY_BATCHING", "many", "CONVOY_BATCHING: expected auto, off or a whole number from 1 to 256"),
+        ("CONVOY_BATCHING", "many", "CONVOY_BATCHING: expected auto, off, small or a whole number from 1 to 256"),
         ("CONVOY_MAX_WAIT", "0", "CONVOY_MAX_WAIT: "),
         ("CONVOY_ARTEFACT", "int8", "no artefact 'int8' in this bundle"),
         ("CONVOY_API_KEYS_FILE", "/nowhere/keys", "CONVOY_API_KEYS_FILE: /nowhere/keys: cannot be read"),

@@ -243,7 +243,7 @@ def test_the_plan_is_measured_once_per_machine_and_bundle(
         measured.append(1)
         return measure(*arguments)
 
-    monkeypatch.setattr("service.model.measure", spy)
+    monkeypatch.setattr("service.planning.measure", spy)
     cache = tmp_path / "cache"
     plans = []
     for _ in range(2):

@@ -53,7 +53,10 @@ def test_tiff_is_off_by_default() -> None:
         ({"CONVOY_MODELS": "b", "CONVOY_TIMEOUT": "inf"}, "CONVOY_TIMEOUT"),
         ({"CONVOY_MODELS": "b", "CONVOY_TIMEOUT": "26"}, "CONVOY_TIMEOUT: .*less than or equal to 25"),
         ({"CONVOY_MODELS": "b", "CONVOY_FORMATS": "EPS"}, "CONVOY_FORMATS: EPS: choose from JPEG"),
-        ({"CONVOY_MODELS": "b", "CONVOY_BATCHING": "many"}, "CONVOY_BATCHING: expected auto, off or a whole number"),
+        (
+            {"CONVOY_MODELS": "b", "CONVOY_BATCHING": "many"},
+            "CONVOY_BATCHING: expected auto, off, small or a whole",
+        ),
         ({"CONVOY_MODELS": "b", "CONVOY_BATCHING": "0"}, "CONVOY_BATCHING: expected auto, off"),
         ({"CONVOY_MODELS": "b", "CONVOY_MAX_BYTES": "99999999"}, "CONVOY_MAX_REQUEST_BYTES: .* is less than max_bytes"),
     ],

@@ -1,0 +1,92 @@
+"""The threads that prepare pictures and, where no lane does, run them.
+
+A thread that becomes free takes several pictures at once where one is left for every other thread even then. They
+share a call of the runtime, which reads the network's weights once for all of them (service/together.py). Nobody waits
+for a companion to come, and nothing is handed from thread to thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from service.job import Job
+from service.model import ServedModel
+from service.priority import PICTURES, lower
+
+logger = logging.getLogger("convoy.service")
+
+LARGEST_SHARED = 1 << 20
+"""Bytes of a picture that shares a call: the others wait while it is decoded."""
+
+Refuse = Callable[[ServedModel, Job], None]
+
+
+class Pool:
+    """`threads` threads from now until `close`, which calls `refuse` for every job that still waits."""
+
+    def __init__(self, threads: int, refuse: Refuse) -> None:
+        self._refuse = refuse
+        self._waiting: deque[tuple[ServedModel, Job]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._run, name=f"convoy_{n}", daemon=True) for n in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, model: ServedModel, job: Job) -> bool:
+        """Let `model` work the job off; False, and nothing is done, once the pool was closed."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._waiting.append((model, job))
+            self._changed.notify()
+            return True
+
+    def close(self) -> None:
+        """Refuse what waits, let what runs end, and end the threads."""
+        with self._changed:
+            self._closed = True
+            waiting = [*self._waiting]
+            self._waiting.clear()
+            self._changed.notify_all()
+        for model, job in waiting:
+            self._refuse(model, job)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        lower(PICTURES)
+        while taken := self._take():
+            self._work(*taken)
+            del taken  # or a thread that waits would keep the last pictures
+
+    def _work(self, model: ServedModel, jobs: list[Job]) -> None:
+        try:
+            model.work(jobs)
+        except Exception:
+            # The thread goes on, whatever came after an answer.
+            logger.exception("what follows an answer failed")
+
+    def _take(self) -> tuple[ServedModel, list[Job]] | None:
+        """The first job and those that share its call; None once the pool was closed."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if not self._waiting:
+                return None
+            model, first = self._waiting.popleft()
+            jobs = [first]
+            while len(jobs) < model.plan.together and self._joins(model, first):
+                jobs.append(self._waiting.popleft()[1])
+            return model, jobs
+
+    def _joins(self, model: ServedModel, first: Job) -> bool:
+        """Whether the next one that waits shares the call of `first`, and a job is left for every other thread."""
+        if len(self._waiting) < len(self._threads):
+            return False
+        other, job = self._waiting[0]
+        alike = other is model and (job.explain is None) == (first.explain is None)
+        return alike and max(first.size, job.size) <= LARGEST_SHARED

@@ -1,0 +1,283 @@
+"""Pictures that wait share calls: which ones, how many, and only while every thread has one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.errors import ImageError
+from bundle.image import decode
+from bundle.preprocess import preprocess
+from service import together
+from service.curve import Plan
+from service.engine import Engine, Outcome
+from service.patience import Patience
+from service.planning import in_company, on_cpu, planned
+from service.pool import LARGEST_SHARED, Pool
+from service.settings import Settings
+from service.together import SEVERAL, best_together, rate
+from tests.pictures import COLOURS, encode, plain
+from tests.service.conftest import new_engine
+from tests.service.devices import Held, Recorded, loaded
+from tests.tiny import SPEC, probabilities_of
+
+PICTURES = [encode(plain(list(COLOURS)[n % 3], seed=n)) for n in range(12)]
+
+
+class OnCores(Held):
+    """Says that it computes on the CPU."""
+
+    provider = "CPUExecutionProvider"
+
+
+def served(bundle: Path, simulated: Recorded, **options: Any) -> Engine:
+    engine = new_engine()
+    with loaded(simulated):
+        engine.start(Settings(models=bundle, max_wait=25, queue=512, lone_threads=1, **options)).join()
+    engine.ready()
+    return engine
+
+
+async def crowd(engine: Engine, held: Held, pictures: list[Any]) -> list[Outcome]:
+    """The outcomes of pictures of which all others wait when the first one is let go."""
+    model = engine.ready().find(None)
+    held.hold()
+
+    def ask(data: Any) -> asyncio.Task[list[Outcome]]:
+        patience = Patience(None, engine.settings)
+        return asyncio.create_task(engine.answer(model, [data], np.copy, patience))
+
+    asked = [ask(pictures[0])]
+    await held.until_running()
+    asked += [ask(data) for data in pictures[1:]]
+    while engine.admission.pictures < len(pictures):
+        await asyncio.sleep(0)
+    held.release.set()
+    return [outcome for (outcome,) in await asyncio.gather(*asked)]
+
+
+def test_a_thread_takes_three_at_once_of_those_that_wait(tiny_bundle: Path) -> None:
+    held = OnCores()
+    engine = served(tiny_bundle, held, batching="small", threads=1)
+    outcomes = asyncio.run(crowd(engine, held, PICTURES[:9]))
+    engine.stop()
+    assert held.sizes == [1, 3, 3, 2]
+    for data, outcome in zip(PICTURES, outcomes, strict=False):
+        np.testing.assert_allclose(outcome.answer, probabilities_of(preprocess(decode(data), SPEC)), atol=1e-6, rtol=0)
+
+
+def test_one_by_one_where_it_is_switched_off(tiny_bundle: Path) -> None:
+    held = OnCores()
+    engine = served(tiny_bundle, held, batching="off", threads=1)
+    asyncio.run(crowd(engine, held, PICTURES[:6]))
+    engine.stop()
+    assert held.sizes == [1] * 6
+
+
+def test_a_bad_picture_is_its_own_error_and_leaves_its_company(tiny_bundle: Path) -> None:
+    held = OnCores()
+    engine = served(tiny_bundle, held, batching="small", threads=1)
+    first, good, bad, also_good, *_ = asyncio.run(
+        crowd(engine, held, [PICTURES[0], PICTURES[1], b"hello", PICTURES[2], *PICTURES[3:6]])
+    )
+    engine.stop()
+    assert isinstance(bad.error, ImageError)
+    assert [first.error, good.error, also_good.error] == [None] * 3
+    assert held.sizes[:2] == [1, 2]
+
+
+class Listed:
+    """As much of a model as a pool needs; a call of `work` waits for `go`."""
+
+    def __init__(self, several: int = SEVERAL) -> None:
+        self.plan = Plan(1, 1, 1, several)
+        self.taken: list[list[Any]] = []
+        self.go = threading.Semaphore(0)
+        self.came = threading.Semaphore(0)
+
+    def work(self, jobs: list[Any]) -> None:
+        self.taken.append(jobs)
+        self.came.release()
+        assert self.go.acquire(timeout=10)
+
+
+class Waiting:
+    """As much of a job as a pool needs."""
+
+    def __init__(self, size: int = 1000, explain: object = None) -> None:
+        self.size, self.explain = size, explain
+
+
+def worked_off(jobs: list[tuple[Listed, Waiting]], threads: int = 1) -> None:
+    """Let a pool take the first one, then find all the others waiting, and end when they are done."""
+    pool = Pool(threads, lambda *_: None)  # type: ignore[arg-type]
+    models = dict.fromkeys(model for model, _ in jobs)
+    assert pool.submit(*jobs[0])  # type: ignore[arg-type]
+    assert jobs[0][0].came.acquire(timeout=10)
+    for model, job in jobs[1:]:
+        assert pool.submit(model, job)  # type: ignore[arg-type]
+    for model in models:
+        model.go.release(len(jobs))
+    until = time.monotonic() + 10
+    while sum(len(taken) for model in models for taken in model.taken) < len(jobs):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("others", "sizes"),
+    [
+        ([Waiting(), Waiting(), Waiting(), Waiting(), Waiting()], [1, 3, 2]),
+        ([Waiting(), Waiting(LARGEST_SHARED + 1), Waiting(), Waiting()], [1, 1, 1, 2]),
+        ([Waiting(), Waiting(LARGEST_SHARED), Waiting(), Waiting()], [1, 3, 1]),
+        ([Waiting(), Waiting(explain=1), Waiting(explain=2), Waiting(), Waiting()], [1, 1, 2, 2]),
+    ],
+    ids=["three at most", "a large one alone", "not that large", "explained ones by themselves"],
+)
+def test_who_shares_a_call(others: list[Waiting], sizes: list[int]) -> None:
+    model = Listed()
+    worked_off([(model, job) for job in [Waiting(), *others]])
+    assert [len(taken) for taken in model.taken] == sizes
+
+
+def test_models_share_nothing() -> None:
+    one, other = Listed(), Listed()
+    worked_off([(one, Waiting()), (one, Waiting()), (other, Waiting()), (one, Waiting()), (one, Waiting())])
+    assert [len(taken) for taken in one.taken] == [1, 1, 2]
+    assert [len(taken) for taken in other.taken] == [1]
+
+
+def test_one_is_left_for_every_other_thread() -> None:
+    model = Listed()
+    pool = Pool(3, lambda *_: None)  # type: ignore[arg-type]
+    for _ in range(3):
+        pool.submit(model, Waiting())  # type: ignore[arg-type]
+        assert model.came.acquire(timeout=10)
+    for _ in range(5):
+        pool.submit(model, Waiting())  # type: ignore[arg-type]
+    model.go.release()
+    assert model.came.acquire(timeout=10)
+    assert [len(taken) for taken in model.taken] == [1, 1, 1, 3]
+    model.go.release()
+    assert model.came.acquire(timeout=10)
+    assert len(model.taken[-1]) == 1
+    model.go.release(8)
+    pool.close()
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
+def test_every_job_is_taken_once_and_in_order(count: int, threads: int, several: int) -> None:
+    model = Listed(several)
+    jobs = [Waiting() for _ in range(count)]
+    worked_off([(model, job) for job in jobs], threads)
+    taken = [job for call in model.taken for job in call]
+    assert sorted(map(id, taken)) == sorted(map(id, jobs))
+    assert max(len(call) for call in model.taken) <= several
+    for call in model.taken:
+        assert [jobs.index(job) for job in call] == list(range(jobs.index(call[0]), jobs.index(call[0]) + len(call)))
+
+
+def test_closing_refuses_who_waits_and_lets_who_runs_end() -> None:
+    refused: list[Waiting] = []
+    pool = Pool(1, lambda _, job: refused.append(job))  # type: ignore[arg-type, func-returns-value]
+    model, running, waiting = Listed(), Waiting(), Waiting()
+    pool.submit(model, running)  # type: ignore[arg-type]
+    assert model.came.acquire(timeout=10)
+    pool.submit(model, waiting)  # type: ignore[arg-type]
+    closing = threading.Thread(target=pool.close)
+    closing.start()
+    model.go.release()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert refused == [waiting]
+    assert model.taken == [[running]]
+    assert not pool.submit(model, Waiting())  # type: ignore[arg-type]
+
+
+def test_a_thread_survives_what_fails(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Listed):
+        def work(self, jobs: list[Any]) -> None:
+            super().work(jobs)
+            raise ValueError("after the answer")
+
+    model = Failing(1)
+    worked_off([(model, Waiting()), (model, Waiting())])
+    assert len(model.taken) == 2
+    assert caplog.text.count("after the answer") >= 2
+
+
+def test_several_unless_one_by_one_is_clearly_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(one: float, several: float) -> int:
+        monkeypatch.setattr(together, "rate", lambda _, size, *__: one if size == 1 else several)
+        return best_together(lambda _: None, 2)
+
+    assert chosen(100, 110) == SEVERAL
+    assert chosen(104, 100) == SEVERAL
+    assert chosen(110, 100) == 1
+
+
+def test_the_rate_is_of_whole_calls() -> None:
+    sizes: list[int] = []
+    clock = iter(range(100))
+
+    class Clock:
+        perf_counter: Callable[[], int] = staticmethod(lambda: next(clock))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "time", Clock)
+        # The clock is looked at once at the start and once after each call: 3 calls of 4 pictures in 3 s.
+        assert rate(sizes.append, 4, 1, 3.0) == 4.0
+    assert sizes == [4, 4, 4]
+
+
+def test_a_start_measures_it_on_the_cores_only(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("service.planning.measure", lambda *_: (Plan(1, 2, 1), []))
+    monkeypatch.setattr("service.planning.best_together", lambda _, threads: asked.append(threads) or SEVERAL)
+
+    def plan(runtime: Recorded, batching: Any) -> Plan:
+        options = Settings(models=tiny_bundle, batching=batching, threads=2)
+        return planned(options, lambda _: runtime, (8, 8, 3), lambda _: None)[0]
+
+    assert plan(Recorded(), "auto").together == 1
+    assert not asked
+    assert plan(OnCores(), "auto").together == SEVERAL
+    assert asked == [2]
+    assert [plan(OnCores(), how).together for how in ("off", 1, "small", 8)] == [1, 1, SEVERAL, 1]
+    assert asked == [2]
+    assert not on_cpu(Recorded())
+
+
+def test_an_answer_that_depends_on_its_company_is_found_at_the_start(tiny_bundle: Path) -> None:
+    class Confused(OnCores):
+        def run(self, batch: Any) -> Any:
+            return super().run(batch)[:1].repeat(len(batch), 0)
+
+    engine = new_engine()
+    with loaded(Confused()):
+        engine.start(Settings(models=tiny_bundle, batching="small", lone_threads=1)).join()
+    assert engine._catalogue is None
+    assert "golden" in engine._reason
+    engine.stop()
+
+
+def test_company_is_put_before_and_taken_away_again() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def run(batch: Any) -> Any:
+        seen.append(batch.shape)
+        return batch.sum(axis=(1, 2, 3), keepdims=True)[..., 0, 0].astype(np.float32)
+
+    pixels = np.ones((1, 2, 2, 3), np.uint8)
+    assert in_company(run, 3)(pixels).tolist() == [[12.0]]
+    assert seen == [(3, 2, 2, 3)]
