@@ -31,7 +31,9 @@ class Lines(logging.Handler):
 
 
 @pytest.fixture
-def lines():
+def lines(tiny_service: Served):
+    # What the tests before asked of the shared service is written first.
+    tiny_service.written()
     handler, logger = Lines(), logging.getLogger("convoy.access")
     logger.addHandler(handler)
     level, logger.level = logger.level, logging.INFO
