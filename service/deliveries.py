@@ -26,12 +26,12 @@ Settle = Callable[[ServedModel, Job], None]
 class Deliveries:
     """`settle` is called on the event loop, once for each job that was announced and has ended.
 
-    An answer waits only while more jobs are queued for the `threads` than answers wait, so that one of those will
+    An answer waits only while more jobs are `queued` for the `threads` than answers wait, so that one of those will
     end and take it along; only of models that are run where they are prepared; and never longer than LONGEST.
     """
 
-    def __init__(self, settle: Settle, threads: int) -> None:
-        self._settle, self._threads = settle, threads
+    def __init__(self, settle: Settle, threads: int, queued: Callable[[], int]) -> None:
+        self._settle, self._threads, self._queued = settle, threads, queued
         self._lock = threading.Lock()
         self._ended: deque[tuple[ServedModel, Job]] = deque()
         self._open = 0
@@ -61,8 +61,7 @@ class Deliveries:
         with self._lock:
             self._open -= 1
             self._ended.append((model, job))
-            queued = self._open - self._threads
-            waits = queued > len(self._ended) and len(self._ended) < self._together(model)
+            waits = self._queued() > len(self._ended) and len(self._ended) < self._together(model)
         if not waits:
             job.loop.call_soon_threadsafe(self._deliver)
 

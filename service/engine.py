@@ -54,7 +54,7 @@ class Engine:
         self._metrics: Metrics | None = None
         self._metrics_lock = threading.Lock()
         self.admission = Admission(1, 1, 1)
-        self._deliveries = Deliveries(self._end, 1)
+        self._deliveries = Deliveries(self._end, 1, lambda: 0)
         self.pacer = Pacer()
         self.ledger = Ledger()
         self.requests = 0
@@ -263,10 +263,10 @@ class Engine:
                 if model.shadow is not None:
                     model.shadow.start(self.metrics)
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
-            self._deliveries = Deliveries(self._end, settings.threads)
             self.pacer = Pacer(settings.cores)
             self.admission.paces = [model.pace for model in models]
-            self._pool = Pool(settings.threads, self._refuse)
+            self._pool = pool = Pool(settings.threads, self._refuse)
+            self._deliveries = Deliveries(self._end, settings.threads, lambda: pool.waiting)
             self._catalogue = Catalogue(models)
             self.metrics.ready.set(1)
         for model in models:

@@ -36,6 +36,8 @@ Alone = Callable[[], bool]
 """Whether no other picture is there than the one that is worked on. From any thread."""
 
 CHOICE_SECONDS = 0.1
+COMPANY_CHECKS = 2
+"""Golden pictures that are checked beside others too: alone it is all of them."""
 
 
 class ServedModel:
@@ -87,19 +89,27 @@ class ServedModel:
 
     def work(self, jobs: list[Job]) -> None:
         """Decode and preprocess on the calling thread, then infer here in one call, or with the next batches."""
-        ready = [job for job in jobs if self._ready(job)]
+        # All of them have their turn now: who comes second is not late for that.
+        ready = [job for job in [job for job in jobs if self._begins(job)] if self._prepared(job)]
         if len(ready) == 1:
             job = ready[0]
             job.alone = self.wide is not None and job.explain is None and self._alone()
         self._batcher.put(ready)
 
-    def _ready(self, job: Job) -> bool:
+    def _begins(self, job: Job) -> bool:
+        """Whether it is still wanted and in time; otherwise it has ended."""
+        job.mark("queue")
+        return self._goes_on(job, job.refuse_late)
+
+    def _prepared(self, job: Job) -> bool:
         """Whether it has its pixels now; otherwise it has ended."""
+        job.mark("queue")
+        return self._goes_on(job, partial(self._prepare, job))
+
+    def _goes_on(self, job: Job, step: Callable[[], None]) -> bool:
         try:
             if job.wanted():
-                job.mark("queue")
-                job.refuse_late()
-                self._prepare(job)
+                step()
                 return True
         except Exception as error:
             job.fail(error)
@@ -179,7 +189,7 @@ class ServedModel:
         difference = check_golden(self.bundle, self.artefact, self.runtime.run)
         if self.plan.together > 1:
             company = in_company(self.runtime.run, self.plan.together)
-            difference = max(difference, check_golden(self.bundle, self.artefact, company))
+            difference = max(difference, check_golden(self.bundle, self.artefact, company, COMPANY_CHECKS))
         return difference
 
     def _spread(self) -> runtime.Runtime | None:

@@ -1,8 +1,8 @@
 """The threads that prepare pictures and, where no lane does, run them.
 
-A thread that becomes free takes several pictures at once where one is left for every other thread even then. They
-share a call of the runtime, which reads the network's weights once for all of them (service/together.py). Nobody waits
-for a companion to come, and nothing is handed from thread to thread.
+A thread that becomes free takes several pictures at once where as many are left for every other thread, and runs them
+in one call (service/together.py). Nobody waits for a companion to come, and nothing is handed from thread to
+thread.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Pool:
             self._changed.notify()
             return True
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no thread has taken yet."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Refuse what waits, let what runs end, and end the threads."""
         with self._changed:
@@ -79,14 +84,17 @@ class Pool:
                 return None
             model, first = self._waiting.popleft()
             jobs = [first]
-            while len(jobs) < model.plan.together and self._joins(model, first):
+            while len(jobs) < model.plan.together and self._joins(model, jobs):
                 jobs.append(self._waiting.popleft()[1])
             return model, jobs
 
-    def _joins(self, model: ServedModel, first: Job) -> bool:
-        """Whether the next one that waits shares the call of `first`, and a job is left for every other thread."""
-        if len(self._waiting) < len(self._threads):
+    def _joins(self, model: ServedModel, jobs: list[Job]) -> bool:
+        """Whether the next one that waits shares the call of `jobs`: as many are left for every other thread."""
+        if len(self._waiting) < len(jobs) * len(self._threads):
             return False
         other, job = self._waiting[0]
-        alike = other is model and (job.explain is None) == (first.explain is None)
-        return alike and max(first.size, job.size) <= LARGEST_SHARED
+        return other is model and _shares(job) and _shares(jobs[0])
+
+
+def _shares(job: Job) -> bool:
+    return job.explain is None and job.size <= LARGEST_SHARED

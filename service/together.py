@@ -1,8 +1,9 @@
 """Whether a thread takes several pictures at once while others wait, measured as they are worked off.
 
-Decoding pushes a network's weights out of the core's caches; pictures that share a call share reading them again, and
-ask for the interpreter less often. But with the batch the layers' outputs grow, and at some size they fit in the
-caches no more. Where the balance lies shows only with the decoding in between: calls in a row tell of warm caches.
+Pictures that share a call share reading the network's weights, ask for the interpreter less often, and wake the event
+loop together. But with the batch the layers' outputs grow, and at some size they fit in the caches no more. Where the
+balance lies does not show in calls in a row: these find the weights where the last one left them, and no decoding
+comes between.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def best_together(work: Work, threads: int) -> int:
     until = time.perf_counter() + BUDGET_SECONDS
     single = several = 0.0
     work(1)
+    work(SEVERAL)
     for number in range(ROUNDS):
         # Forwards and backwards: a machine that becomes slower meanwhile favours nobody.
         for size in (1, SEVERAL) if number % 2 == 0 else (SEVERAL, 1):

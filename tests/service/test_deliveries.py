@@ -26,11 +26,13 @@ def counted(ended: int, announced: int, served: Any) -> tuple[list[int], int]:
 
     # Time stands still: no alarm rings.
     loop = SimpleNamespace(call_soon_threadsafe=wake, call_later=lambda *_: SimpleNamespace(cancel=lambda: None))
-    deliveries = Deliveries(lambda _, job: settled.append(job.number), 2)  # type: ignore[attr-defined]
+    left = announced
+    deliveries = Deliveries(lambda _, job: settled.append(job.number), 2, lambda: left - 2)  # type: ignore[attr-defined]
     jobs: list[Any] = [SimpleNamespace(number=number, loop=loop) for number in range(announced)]
     for job in jobs:
         deliveries.announce(job)
     for job in jobs[:ended]:
+        left -= 1
         deliveries.end(served, job)
     return settled, wakes
 
@@ -64,7 +66,7 @@ def test_no_answer_waits_for_jobs_that_do_not_end() -> None:
     async def scenario() -> None:
         arrived = asyncio.Event()
         loop = asyncio.get_running_loop()
-        deliveries = Deliveries(lambda *_: arrived.set(), 2)
+        deliveries = Deliveries(lambda *_: arrived.set(), 2, lambda: 17)
         jobs: list[Any] = [SimpleNamespace(loop=loop) for _ in range(20)]
         for job in jobs:
             deliveries.announce(job)
@@ -82,7 +84,7 @@ def test_no_answer_waits_for_jobs_that_do_not_end() -> None:
 def test_a_job_of_another_loop_is_settled_there() -> None:
     async def scenario() -> None:
         settled = asyncio.Event()
-        deliveries = Deliveries(lambda *_: settled.set(), 2)
+        deliveries = Deliveries(lambda *_: settled.set(), 2, lambda: 8)
         old: Any = SimpleNamespace(loop=asyncio.get_running_loop())
         new: Any = SimpleNamespace(loop=SimpleNamespace(call_later=lambda *_: None))
         deliveries.announce(old)

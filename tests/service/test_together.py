@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundle.errors import ImageError
@@ -20,6 +20,8 @@ from bundle.preprocess import preprocess
 from service import together
 from service.curve import Plan
 from service.engine import Engine, Outcome
+from service.errors import DeadlinePassed, Overloaded
+from service.pace import Pace
 from service.patience import Patience
 from service.planning import in_company, on_cpu, planned
 from service.pool import LARGEST_SHARED, Pool
@@ -47,22 +49,23 @@ def served(bundle: Path, simulated: Recorded, **options: Any) -> Engine:
     return engine
 
 
+async def ask(engine: Engine, source: Any) -> Outcome:
+    model = engine.ready().find(None)
+    (outcome,) = await engine.answer(model, [source], np.copy, Patience(None, engine.settings))
+    return outcome
+
+
 async def crowd(engine: Engine, held: Held, pictures: list[Any]) -> list[Outcome]:
     """The outcomes of pictures of which all others wait when the first one is let go."""
-    model = engine.ready().find(None)
     held.hold()
-
-    def ask(data: Any) -> asyncio.Task[list[Outcome]]:
-        patience = Patience(None, engine.settings)
-        return asyncio.create_task(engine.answer(model, [data], np.copy, patience))
-
-    asked = [ask(pictures[0])]
+    asked = [asyncio.create_task(ask(engine, pictures[0]))]
     await held.until_running()
-    asked += [ask(data) for data in pictures[1:]]
-    while engine.admission.pictures < len(pictures):
-        await asyncio.sleep(0)
+    asked += [asyncio.create_task(ask(engine, data)) for data in pictures[1:]]
+    async with asyncio.timeout(10):
+        while engine.admission.pictures < len(pictures):
+            await asyncio.sleep(0)
     held.release.set()
-    return [outcome for (outcome,) in await asyncio.gather(*asked)]
+    return await asyncio.gather(*asked)
 
 
 def test_a_thread_takes_three_at_once_of_those_that_wait(tiny_bundle: Path) -> None:
@@ -93,6 +96,90 @@ def test_a_bad_picture_is_its_own_error_and_leaves_its_company(tiny_bundle: Path
     assert isinstance(bad.error, ImageError)
     assert [first.error, good.error, also_good.error] == [None] * 3
     assert held.sizes[:2] == [1, 2]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "expired", "late"])
+def test_who_no_longer_waits_is_not_in_the_call(tiny_bundle: Path, reason: str) -> None:
+    held = OnCores()
+    engine = served(tiny_bundle, held, batching="small", threads=1)
+    model = engine.ready().find(None)
+
+    async def scenario() -> list[Any]:
+        held.hold()
+        first = asyncio.create_task(ask(engine, PICTURES[0]))
+        await held.until_running()
+        leaving = asyncio.create_task(ask(engine, PICTURES[1]))
+        staying = [asyncio.create_task(ask(engine, data)) for data in PICTURES[2:6]]
+        assert engine._pool is not None
+        async with asyncio.timeout(10):
+            while engine._pool.waiting < 5:
+                await asyncio.sleep(0)
+        job = engine._pool._waiting[0][1]
+        if reason == "cancelled":
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        elif reason == "expired":
+            job._deadline = 0.0
+        else:
+            job._left -= 100.0
+        held.release.set()
+        outcomes = await asyncio.gather(first, *staying)
+        async with asyncio.timeout(10):
+            while engine.admission.pictures:
+                await asyncio.sleep(0)
+        assert all(outcome.error is None for outcome in outcomes)
+        return [] if reason == "cancelled" else [(await leaving).error]
+
+    errors = asyncio.run(scenario())
+    assert model.pace.pending == 0
+    engine.stop()
+    assert held.sizes == [1, 2, 2]
+    kinds: dict[str, list[type[Exception]]] = {"cancelled": [], "expired": [DeadlinePassed], "late": [Overloaded]}
+    assert [type(error) for error in errors] == kinds[reason]
+
+
+def test_a_call_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
+    class Poisoned(OnCores):
+        def run(self, batch: Any) -> Any:
+            if (batch == 255).all(axis=(1, 2, 3)).any():
+                raise RuntimeError("poison")
+            return super().run(batch)
+
+    held = Poisoned()
+    engine = served(tiny_bundle, held, batching="small", threads=1)
+    black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
+    outcomes = asyncio.run(crowd(engine, held, [black, black, white, black]))
+    engine.stop()
+    assert [type(outcome.error) for outcome in outcomes] == [type(None), type(None), RuntimeError, type(None)]
+    assert held.sizes == [1, 1, 1]
+
+
+def test_the_pace_is_of_one_picture_however_many_shared_the_call() -> None:
+    alone, shared = Pace(0), Pace(0)
+    for pace in (alone, shared):
+        pace.add({"decode": 0.01, "infer": 0.02})
+    for _ in range(100):
+        alone.add({"decode": 0.01, "infer": 0.02})
+        shared.add({"decode": 0.01, "infer": 0.06}, together=3)
+    assert shared.pool_seconds == pytest.approx(alone.pool_seconds)
+    shared.add({"decode": 0.01, "infer": 0.03}, together=3)
+    # The least is what one by itself took.
+    assert shared.own_seconds == pytest.approx(0.03)
+
+
+def test_a_picture_knows_how_many_shared_its_call(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, sizes = OnCores(), []
+    engine = served(tiny_bundle, held, batching="small", threads=1)
+    add = Pace.add
+
+    def spy(pace: Pace, seconds: Any, alone: bool = False, together: int = 1) -> None:
+        sizes.append(together)
+        add(pace, seconds, alone, together)
+
+    monkeypatch.setattr(Pace, "add", spy)
+    asyncio.run(crowd(engine, held, PICTURES[:6]))
+    engine.stop()
+    assert sizes == [1, 3, 3, 3, 2, 2]
 
 
 class Listed:
@@ -140,9 +227,9 @@ def worked_off(jobs: list[tuple[Listed, Waiting]], threads: int = 1) -> None:
         ([Waiting(), Waiting(), Waiting(), Waiting(), Waiting()], [1, 3, 2]),
         ([Waiting(), Waiting(LARGEST_SHARED + 1), Waiting(), Waiting()], [1, 1, 1, 2]),
         ([Waiting(), Waiting(LARGEST_SHARED), Waiting(), Waiting()], [1, 3, 1]),
-        ([Waiting(), Waiting(explain=1), Waiting(explain=2), Waiting(), Waiting()], [1, 1, 2, 2]),
+        ([Waiting(), Waiting(explain=1), Waiting(explain=2), Waiting(), Waiting()], [1, 1, 1, 1, 2]),
     ],
-    ids=["three at most", "a large one alone", "not that large", "explained ones by themselves"],
+    ids=["three at most", "a large one alone", "not that large", "explained ones alone"],
 )
 def test_who_shares_a_call(others: list[Waiting], sizes: list[int]) -> None:
     model = Listed()
@@ -157,7 +244,7 @@ def test_models_share_nothing() -> None:
     assert [len(taken) for taken in other.taken] == [1]
 
 
-def test_one_is_left_for_every_other_thread() -> None:
+def test_as_many_are_left_for_every_other_thread() -> None:
     model = Listed()
     pool = Pool(3, lambda *_: None)  # type: ignore[arg-type]
     for _ in range(3):
@@ -167,7 +254,7 @@ def test_one_is_left_for_every_other_thread() -> None:
         pool.submit(model, Waiting())  # type: ignore[arg-type]
     model.go.release()
     assert model.came.acquire(timeout=10)
-    assert [len(taken) for taken in model.taken] == [1, 1, 1, 3]
+    assert [len(taken) for taken in model.taken] == [1, 1, 1, 2]
     model.go.release()
     assert model.came.acquire(timeout=10)
     assert len(model.taken[-1]) == 1
@@ -175,6 +262,7 @@ def test_one_is_left_for_every_other_thread() -> None:
     pool.close()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
 def test_every_job_is_taken_once_and_in_order(count: int, threads: int, several: int) -> None:
     model = Listed(several)
@@ -196,6 +284,10 @@ def test_closing_refuses_who_waits_and_lets_who_runs_end() -> None:
     pool.submit(model, waiting)  # type: ignore[arg-type]
     closing = threading.Thread(target=pool.close)
     closing.start()
+    until = time.monotonic() + 10
+    while not refused:
+        assert time.monotonic() < until
+        time.sleep(0.001)
     model.go.release()
     closing.join(10)
     assert not closing.is_alive()
@@ -213,7 +305,7 @@ def test_a_thread_survives_what_fails(caplog: pytest.LogCaptureFixture) -> None:
     model = Failing(1)
     worked_off([(model, Waiting()), (model, Waiting())])
     assert len(model.taken) == 2
-    assert caplog.text.count("after the answer") >= 2
+    assert caplog.text.count("what follows an answer failed") == 2
 
 
 def test_several_unless_one_by_one_is_clearly_faster(monkeypatch: pytest.MonkeyPatch) -> None:
