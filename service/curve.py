@@ -19,6 +19,9 @@ from service.runtime import LARGEST_MEASURED, Runtime
 BATCHES = (1, 2, 4, 8, 16, LARGEST_MEASURED)
 MUST_GAIN = 1.15
 """Batching has to be this much faster than single calls: handing over between threads costs something too."""
+MUST_GAIN_ON_CORES = 1.5
+"""On the cores themselves, where pictures share calls without being handed over (service/together.py), and where one
+that is alone may have all of them only without lanes."""
 STILL_GROWS = 1.05
 SAME = 0.95
 ROUNDS = 3
@@ -81,11 +84,13 @@ def throughput(runtime: Runtime, shape: tuple[int, ...], batch: int, lanes: int,
     return batch * sum(calls) / (time.perf_counter() - started)
 
 
-def measure(load: Callable[[int], Runtime], shape: tuple[int, ...], cores: int) -> tuple[Plan, list[Point]]:
+def measure(
+    load: Callable[[int], Runtime], shape: tuple[int, ...], cores: int, must_gain: float = MUST_GAIN
+) -> tuple[Plan, list[Point]]:
     """The plan and the curve that it follows from. `load` makes a runtime with that many threads per call.
 
     `shape` is [H, W, 3]. The first point is what single calls on every core reach; it stays the plan unless
-    something is MUST_GAIN times faster. Among what is about as fast, fewer lanes and smaller batches win.
+    something is `must_gain` times faster. Among what is about as fast, fewer lanes and smaller batches win.
     """
     until = time.perf_counter() + BUDGET_SECONDS
     points: list[Point] = []
@@ -100,19 +105,21 @@ def measure(load: Callable[[int], Runtime], shape: tuple[int, ...], cores: int) 
     best = max((point.per_second for point in batches), default=0.0)
     near = (point for point in batches if point.per_second >= SAME * best)
     chosen = min(near, key=lambda point: (point.lanes, point.batch), default=single)
-    if best < MUST_GAIN * single.per_second or not _confirmed(load, shape, single, chosen):
+    if best < must_gain * single.per_second or not _confirmed(load, shape, single, chosen, must_gain):
         return Plan(1, cores, 1), points
     return Plan(chosen.batch, chosen.lanes, chosen.threads), points
 
 
-def _confirmed(load: Callable[[int], Runtime], shape: tuple[int, ...], single: Point, chosen: Point) -> bool:
+def _confirmed(
+    load: Callable[[int], Runtime], shape: tuple[int, ...], single: Point, chosen: Point, must_gain: float
+) -> bool:
     """Whether batches win again, taking turns: one busy moment of the machine must not decide."""
     one, many = load(single.threads), load(chosen.threads)
     reached = [0.0, 0.0]
     for _ in range(ROUNDS):
         reached[0] += throughput(one, shape, 1, single.lanes, SLICE_SECONDS)
         reached[1] += throughput(many, shape, chosen.batch, chosen.lanes, SLICE_SECONDS)
-    return reached[1] >= MUST_GAIN * reached[0]
+    return reached[1] >= must_gain * reached[0]
 
 
 def _layout(runtime: Runtime, shape: tuple[int, ...], lanes: int, threads: int, until: float) -> Iterator[Point]:

@@ -29,7 +29,7 @@ def machine() -> str:
 
 def key_of(**facts: Any) -> str:
     """A file name from everything that the measurement depends on."""
-    text = json.dumps({"format": 2, "machine": machine(), **facts}, sort_keys=True)
+    text = json.dumps({"format": 3, "machine": machine(), **facts}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

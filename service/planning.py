@@ -12,7 +12,7 @@ from bundle.image import decode
 from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
 from service import plan_cache
-from service.curve import Plan, Point, measure
+from service.curve import MUST_GAIN, MUST_GAIN_ON_CORES, Plan, Point, measure
 from service.runtime import Batch, Probabilities, Runtime
 from service.settings import Settings
 from service.together import SEVERAL, Work, best_together
@@ -44,7 +44,8 @@ def planned(
     key = plan_cache.key_of(threads=settings.cores, pool=settings.threads, **facts, **runtime.describe())
     if known := plan_cache.recall(settings.cache, key):
         return known
-    plan, points = measure(load, shape, settings.cores)
+    must_gain = MUST_GAIN_ON_CORES if on_cpu(runtime) else MUST_GAIN
+    plan, points = measure(load, shape, settings.cores, must_gain)
     if plan.cap == 1 and on_cpu(runtime):
         plan = replace(plan, together=best_together(work, settings.threads))
     plan_cache.remember(settings.cache, key, plan, points)

@@ -229,6 +229,9 @@ def test_the_curve_finds_what_the_device_likes(monkeypatch: pytest.MonkeyPatch) 
     plan, points = measure(lambda threads: flat, (8, 8, 3), 2)
     assert plan == Plan(32, 1, 1), points
     assert points[0].batch == 1
+    weak = Device(0.02, 0.05)
+    assert measure(lambda threads: weak, (8, 8, 3), 2)[0].cap > 1
+    assert measure(lambda threads: weak, (8, 8, 3), 2, 1.5)[0].cap == 1
     steep = Device(0.0, 0.02)
     plan, points = measure(lambda threads: steep, (8, 8, 3), 2)
     assert plan == Plan(1, 2, 1), points
