@@ -18,6 +18,9 @@ FLOOD_SECONDS = 0.25
 """Of the most that may go out at once, as many may come in one moment: arrivals come in clusters."""
 QUIET = 2.0
 LONGEST = 1.0
+PER_ANSWER = 0.5
+"""Refusals that leave for each answer while the others are held: to refuse somebody who asks again at once and hands
+over the picture each time takes one or two hundredths of an answer of a slow network."""
 LEAST, BURST = 10.0, 25
 """Refusals a second that leave in any case while the others are held, and how many of them at once."""
 
@@ -93,8 +96,8 @@ class Pacer:
     Refusing takes half a millisecond of a core. As long as refusals are few they go out at once: up to AT_ONCE a
     second for each core, or 1.5 times as many as answers, and at twice the load that can be answered there are as many
     refusals as answers. Beyond, it is most likely clients that come straight back, 1,500 times a second, and refusing
-    takes the cores that the accepted ones need. Then, until nobody was refused for QUIET seconds, refusals leave little
-    faster than answers, and each is held back for its turn, for LONGEST seconds at most, which costs nothing.
+    takes the cores that the accepted ones need. Then, until nobody was refused for QUIET seconds, fewer refusals leave
+    than answers, and each is held back for its turn, for LONGEST seconds at most, which costs nothing.
     """
 
     def __init__(self, cores: float = 1.0) -> None:
@@ -113,7 +116,7 @@ class Pacer:
             self.holding = self._flood.add(now, 1 / most, FLOOD_SECONDS) > 0
         if not self.holding:
             return 0.0
-        spacing = 1 / max(LEAST, 1.25 * answers)
+        spacing = 1 / max(LEAST, PER_ANSWER * answers)
         return self._turns.add(now, spacing, BURST * spacing)
 
     async def pause(self, at_most: float, answers: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.admission import AT_ONCE, FLOOD_SECONDS, LEAST, LONGEST, Admission, Pacer
+from service.admission import AT_ONCE, FLOOD_SECONDS, LEAST, LONGEST, PER_ANSWER, Admission, Pacer
 from service.pace import Pace
 
 
@@ -38,7 +38,7 @@ def test_whoever_comes_straight_back_is_held() -> None:
         refused.append(now)
     settled = [moment for moment in refused if moment > 105]
     assert pacer.holding
-    assert len(settled) / 25 <= 1.25 * answers + 1
+    assert LEAST < len(settled) / 25 <= PER_ANSWER * answers + 1
 
 
 def test_held_refusals_are_spread_and_none_is_held_for_long() -> None:
