@@ -36,6 +36,8 @@ Alone = Callable[[], bool]
 """Whether no other picture is there than the one that is worked on. From any thread."""
 
 CHOICE_SECONDS = 0.1
+COMPANY_SHARE = 0.25
+"""Of CONVOY_MAX_WAIT: who sets it to some milliseconds wants prompt answers, and those of one call come together."""
 COMPANY_CHECKS = 2
 """Golden pictures that are checked beside others too: alone it is all of them."""
 
@@ -82,6 +84,12 @@ class ServedModel:
             prepared = time.perf_counter()
             self.wide.run(pixels[np.newaxis])
             self.pace.infer.reach(time.perf_counter() - prepared)
+
+    @property
+    def together(self) -> int:
+        """Pictures for one thread at once: the plan's, where they take no more than a part of what waiting may take."""
+        in_time = COMPANY_SHARE * self.settings.max_wait / max(self.pace.pool_seconds, 1e-6)
+        return max(1, min(self.plan.together, int(in_time)))
 
     @property
     def _spec(self) -> Preprocess:

@@ -83,8 +83,8 @@ class Pool:
             if not self._waiting:
                 return None
             model, first = self._waiting.popleft()
-            jobs = [first]
-            while len(jobs) < model.plan.together and self._joins(model, jobs):
+            jobs, together = [first], model.together
+            while len(jobs) < together and self._joins(model, jobs):
                 jobs.append(self._waiting.popleft()[1])
             return model, jobs
 

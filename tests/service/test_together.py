@@ -182,11 +182,24 @@ def test_a_picture_knows_how_many_shared_its_call(tiny_bundle: Path, monkeypatch
     assert sizes == [1, 3, 3, 3, 2, 2]
 
 
+def test_a_call_takes_a_part_of_the_longest_wait_at_most(tiny_bundle: Path) -> None:
+    engine = served(tiny_bundle, OnCores(), batching="small", threads=1)
+    model = engine.ready().find(None)
+    found = []
+    for seconds in (0.001, 2.0, 2.1, 5.0, 60.0):
+        model.pace = Pace(0)
+        model.pace.add({"decode": seconds / 2, "infer": seconds / 2})
+        found.append(model.together)
+    engine.stop()
+    assert model.settings.max_wait == 25
+    assert found == [3, 3, 2, 1, 1]
+
+
 class Listed:
     """As much of a model as a pool needs; a call of `work` waits for `go`."""
 
     def __init__(self, several: int = SEVERAL) -> None:
-        self.plan = Plan(1, 1, 1, several)
+        self.together = several
         self.taken: list[list[Any]] = []
         self.go = threading.Semaphore(0)
         self.came = threading.Semaphore(0)
