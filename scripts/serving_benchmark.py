@@ -1,6 +1,6 @@
 """The service against the machine's own limit, by turns on the same two or more cores.
 
-    .venv/bin/python -m scripts.serving_benchmark BUNDLE --images FOLDER [--overload SECONDS]
+    .venv/bin/python -m scripts.serving_benchmark BUNDLE --images FOLDER [--target NAME] [--overload SECONDS]
 
 The limit is an in-process loop of decode, preprocess, run and top-5, one thread per core, of the same artefact. Rounds
 alternate (limit, service batching as set, service with batching off) for every number of connections, so a machine
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import json
 import os
 import statistics
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bundle.cores import available_cores
+from bundle.folder import open_bundle
+from export.benchmark import machine
 from load_tests.closed_loop import Load, quantile, read_pictures
 from scripts.limit import Limit
 from tests.serving import Server, bento_server
@@ -49,6 +52,7 @@ def compare(
     """The medians of the rounds' ratios to the limit measured in the same round, and the latencies."""
     shares: dict[str, list[float]] = {name: [] for name in servers}
     median: dict[str, list[float]] = {name: [] for name in servers}
+    slowest: dict[str, list[float]] = {name: [] for name in servers}
     generator: dict[str, list[float]] = {name: [] for name in servers}
     rates, statuses = [], {}
     for turn in range(rounds):
@@ -61,7 +65,9 @@ def compare(
             taken = (time.process_time() - before) / (time.perf_counter() - started) / available_cores()
             generator[name].append(taken)
             shares[name].append(rate(load) / reached)
-            median[name].append(1000 * (quantile([each for _, each in load.good], 0.5) or float("nan")))
+            took = [each for _, each in load.good]
+            median[name].append(1000 * (quantile(took, 0.5) or float("nan")))
+            slowest[name].append(1000 * (quantile(took, 0.99) or float("nan")))
             statuses[name] = {str(key): value for key, value in load.statuses.items()}
     found: dict[str, Any] = {"connections": connections, "limit_per_second": round(statistics.median(rates), 1)}
     for name in servers:
@@ -69,6 +75,7 @@ def compare(
             "share_of_limit": round(statistics.median(shares[name]), 3),
             "shares": [round(share, 3) for share in shares[name]],
             "p50_ms": round(statistics.median(median[name]), 2),
+            "p99_ms": round(statistics.median(slowest[name]), 2),
             "generator_share_of_cores": round(statistics.median(generator[name]), 3),
             "statuses": statuses[name],
         }
@@ -100,15 +107,27 @@ def overload(server: Server, pictures: list[bytes], connections: int, seconds: f
 
 
 @contextmanager
-def services(bundle: Path, modes: list[str]) -> Iterator[dict[str, Server]]:
+def services(bundle: Path, modes: list[str], target: str) -> Iterator[dict[str, Server]]:
     """One service per batching mode, side by side; only one is asked at a time."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {"CONVOY_CACHE": str(folder), "CONVOY_ACCESS_LOG": os.environ.get("CONVOY_ACCESS_LOG", "on")}
+        settings["CONVOY_ARTEFACT"] = target
         yield {
             mode: stack.enter_context(bento_server(bundle, folder / f"{mode}.log", CONVOY_BATCHING=mode, **settings))
             for mode in modes
         }
+
+
+def about(bundle: Path, target: str) -> dict[str, Any]:
+    """What is measured, where and when."""
+    return {
+        "network": open_bundle(bundle).manifest.architecture.name,
+        "target": target,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "cores": available_cores(),
+    }
 
 
 def main() -> None:
@@ -116,6 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--target", default="onnx", help="the file that is served, and that the limit runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--connections", type=int, nargs="*", default=list(CONNECTIONS))
@@ -123,15 +143,15 @@ def main() -> None:
     options = parser.parse_args()
     pictures = read_pictures(options.images)
     if options.overload:
-        with services(options.bundle, ["auto"]) as running:
+        with services(options.bundle, ["auto"], options.target) as running:
             print(json.dumps(overload(running["auto"], pictures, 256, options.overload), indent=2))
         return
-    limit = Limit(options.bundle, pictures)
+    limit = Limit(options.bundle, pictures, options.target)
     limit.per_second(available_cores(), 1)
-    with services(options.bundle, ["auto", "off"]) as running:
+    with services(options.bundle, ["auto", "off"], options.target) as running:
         for connections in options.connections:
             row = compare(limit, running, pictures, connections, options.rounds, options.seconds)
-            print(json.dumps(row), flush=True)
+            print(json.dumps({**about(options.bundle, options.target), **row}), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ scripts/overload_benchmark.py, none is typed.
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,26 @@ def limit_section(measured: dict[str, list[Row]]) -> str:
                 f"| {spread} | {ours['p50_ms']:.1f} | {100 * ours['generator_share_of_cores']:.1f} % |"
             )
     return "\n".join(lines)
+
+
+def together_section(rows: list[Row]) -> str:
+    """Pictures a second one by one and as a start chose, and the median of the rounds' own ratios."""
+    lines = [
+        "| network | file | connections | limit, /s | one by one | p50; p99, ms | together | p50; p99, ms | ratio |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        single, chosen = row["off"], row["auto"]
+        pairs = zip(chosen["shares"], single["shares"], strict=True)
+        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+        sides = [
+            f"{100 * each['share_of_limit']:.0f} % | {each['p50_ms']:.0f}; {each['p99_ms']:.0f}"
+            for each in (single, chosen)
+        ]
+        cells = (f"`{row['target']}`", row["connections"], row["limit_per_second"], *sides, f"{ratio:.2f}")
+        lines.append(f"| {row['network']} | " + " | ".join(map(str, cells)) + " |")
+    taken_on = sorted({f"{row['date']}, {row['machine']}, {row['cores']} cores" for row in rows})
+    return "\n".join(["; ".join(taken_on) + ":", "", *lines])
 
 
 def peers_section(rows: list[Row]) -> str:
@@ -165,6 +186,11 @@ def measured_limits() -> dict[str, list[Row]]:
     return {network: [json.loads(line) for line in text.splitlines()] for network, text in files.items()}
 
 
+def measured_together() -> list[Row]:
+    """A row for each network, file and number of connections."""
+    return [json.loads(line) for line in (MEASURED / "together.jsonl").read_text().splitlines()]
+
+
 def measured_peers() -> list[Row]:
     """What scripts/peers_benchmark.py has finished."""
     path = MEASURED / "peers.json"
@@ -181,6 +207,7 @@ def measured_overload() -> Row | None:
 def written(page: str) -> str:
     """The page with its sections anew."""
     page = replaced(page, "limit", limit_section(measured_limits()))
+    page = replaced(page, "together", together_section(measured_together()))
     page = replaced(page, "peers", peers_section(measured_peers()))
     return replaced(page, "overload", overload_section(measured_overload()))
 
