@@ -67,7 +67,7 @@ def _names(group: list[Row]) -> list[str]:
     for row in group:
         for name, found in row["servers"].items():
             best[name] = max(best.get(name, 0.0), found["images_per_second"])
-    return sorted(best, key=lambda name: (not _is_ours(name), -best[name]))
+    return sorted(best, key=lambda name: (not _is_ours(name), -best[name], name))
 
 
 def _bars(name: str, group: list[Row], y: float, scale: float) -> list[str]:

@@ -99,7 +99,8 @@ def taken(rows: list[Row]) -> str:
 
 def table(group: list[Row]) -> str:
     """Servers down, connections across; the best peer of each column in bold."""
-    names = sorted({name for row in group for name in row["servers"]}, key=lambda name: _rank(name, group))
+    # By name first: servers of the same rank would otherwise come in any order.
+    names = sorted(sorted({name for row in group for name in row["servers"]}), key=lambda name: _rank(name, group))
     counts = " | ".join(f"{row['connections']} conn." for row in group)
     lines = [
         f"| server | {counts} | p50; p99, ms | CPU, ms | refused | errors | wrong |",
