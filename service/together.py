@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 SEVERAL = 3
-"""Faster than 1 and 2 for every network that was measured, and never much slower than 4 (docs/performance.md)."""
+"""What it gains under load is in docs/performance.md. More keep the first picture of a call waiting for longer."""
 MUST_GAIN = 1.06
 """One by one has to be this much faster to stay: a short measurement is noisy, and what the event loop gains when
 answers come together is not in it."""
