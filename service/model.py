@@ -25,7 +25,7 @@ from service.job import Job
 from service.lone import Lone, spread
 from service.metrics import Metrics
 from service.pace import Pace
-from service.planning import in_company, planned, working_off
+from service.planning import in_company, on_cpu, planned, working_off
 from service.settings import Settings
 from service.shadow import Shadow
 
@@ -203,8 +203,7 @@ class ServedModel:
     def _spread(self) -> runtime.Runtime | None:
         """What runs a picture that is alone, where that is another runtime than the one under load."""
         threads = self.settings.lone_threads or self.settings.cores
-        on_cpu = self.runtime.describe().get("providers", [""])[0].startswith("CPU")
-        if threads == 1 or not on_cpu or self.plan.cap > 1 or self.plan.threads > 1:
+        if threads == 1 or not on_cpu(self.runtime) or self.plan.cap > 1 or self.plan.threads > 1:
             return None
         wide = spread(self._with_threads, self.input_shape, threads)
         if wide is not None:

@@ -22,7 +22,7 @@ Run = Callable[[Batch], Probabilities]
 
 def on_cpu(runtime: Runtime) -> bool:
     """Whether its calls take the cores' time."""
-    return str(runtime.describe().get("providers", ["CPU"])[0]).startswith("CPU")
+    return str(runtime.describe()["providers"][0]).startswith("CPU")
 
 
 def planned(
