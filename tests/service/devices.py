@@ -76,6 +76,15 @@ class Held(Recorded):
         assert await asyncio.to_thread(self.running.acquire, timeout=10)
 
 
+class Poisoned(Held):
+    """Fails with every batch that has a white picture."""
+
+    def run(self, batch: Batch) -> Probabilities:
+        if (batch == 255).all(axis=(1, 2, 3)).any():
+            raise RuntimeError("poison")
+        return super().run(batch)
+
+
 class Unhurried(Recorded):
     """A call takes as long as it takes `gathered`, which is given the batch's size, to say yes."""
 

@@ -27,7 +27,7 @@ from service.patience import Patience
 from service.settings import Settings
 from tests.pictures import COLOURS, encode, noise, plain
 from tests.service.conftest import new_engine
-from tests.service.devices import Device, Held, Recorded, Unhurried, loaded
+from tests.service.devices import Device, Held, Poisoned, Recorded, Unhurried, loaded
 from tests.tiny import SPEC, probabilities_of
 
 GOOD = [encode(plain(list(COLOURS)[n % 3], seed=n), ("PNG", "JPEG", "WEBP")[n % 3]) for n in range(32)]
@@ -151,12 +151,6 @@ def test_who_no_longer_waits_leaves_before_inference(tiny_bundle: Path, reason: 
 
 
 def test_a_batch_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
-    class Poisoned(Recorded):
-        def run(self, batch: Any) -> Any:
-            if (batch == 255).all(axis=(1, 2, 3)).any():
-                raise RuntimeError("poison")
-            return super().run(batch)
-
     async def scenario() -> list[Any]:
         patience = Patience("10", Settings(models=Path()))
         jobs = [Job(np.full((8, 8, 3), value, np.uint8), patience, np.argmax) for value in (0, 255, 7)]

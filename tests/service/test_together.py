@@ -29,7 +29,7 @@ from service.settings import Settings
 from service.together import SEVERAL, best_together, rate
 from tests.pictures import COLOURS, encode, plain
 from tests.service.conftest import new_engine
-from tests.service.devices import Held, Recorded, loaded
+from tests.service.devices import Held, Poisoned, Recorded, loaded
 from tests.tiny import SPEC, probabilities_of
 
 PICTURES = [encode(plain(list(COLOURS)[n % 3], seed=n)) for n in range(12)]
@@ -139,12 +139,6 @@ def test_who_no_longer_waits_is_not_in_the_call(tiny_bundle: Path, reason: str) 
 
 
 def test_a_call_that_fails_is_run_one_by_one(tiny_bundle: Path) -> None:
-    class Poisoned(OnCores):
-        def run(self, batch: Any) -> Any:
-            if (batch == 255).all(axis=(1, 2, 3)).any():
-                raise RuntimeError("poison")
-            return super().run(batch)
-
     held = Poisoned()
     engine = served(tiny_bundle, held, batching="small", threads=1)
     black, white = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8)
