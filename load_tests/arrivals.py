@@ -36,5 +36,5 @@ def schedule_of(phase: Phase, part: int, parts: int) -> Iterator[float]:
     """Of an open loop's phase, with what comes after it."""
     shared = {"part": part, "parts": parts}
     yield from schedule(phase.arrivals, phase.load, phase.seconds, seed=phase.seed, **shared)
-    for due in schedule(phase.arrivals, phase.after_load, phase.after, seed=phase.seed + 1, **shared):
+    for due in schedule(phase.arrivals, phase.after_load, phase.after, seed=phase.after_seed, **shared):
         yield phase.seconds + due

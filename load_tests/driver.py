@@ -90,7 +90,7 @@ class Driver(User):
         message = self.inbox.get()
         self.part, self.parts = message["part"], message["parts"]
         self.phase = self.recorder.phase = Phase(**message["phase"])
-        self.random = random.Random(self.phase.seed * 1013 + self.part)
+        self.random = self._draws(self.phase.seed)
         cpu, reporter = time.process_time(), gevent.spawn(self._report)
         self._began = time.perf_counter()
         (self._open if self.phase.mode == "open" else self._closed)()
@@ -98,15 +98,17 @@ class Driver(User):
         self._send("done", {"recording": self.recorder.flush(), "cpu": time.process_time() - cpu})
 
     def _open(self) -> None:
-        phase, running = self.phase, Group()
+        phase, running, ended = self.phase, Group(), False
         most = max(1, phase.outstanding // self.parts)
         for due in schedule_of(phase, self.part, self.parts):
+            if due >= phase.seconds and not ended:
+                ended, self.random = True, self._draws(phase.after_seed)
             # Also where it is late already: the answers that have come must be read.
             gevent.sleep(max(0.0, due - self._elapsed()))
             if len(running) >= most:
                 self._fire("", NOT_SENT, due, self._elapsed(), f"{phase.outstanding} requests were open already")
             else:
-                running.add(gevent.spawn(self._one, due))
+                running.add(gevent.spawn(self._one, due, self._draw()))
         gevent.sleep(max(0.0, phase.length - self._elapsed()))
         running.join()
 
@@ -114,6 +116,14 @@ class Driver(User):
         phase, parts = self.phase, self.parts
         clients = range(self.part, int(max(phase.load, phase.after_load)), parts)
         gevent.joinall([gevent.spawn(self._client, *self._shift(number)) for number in clients])
+
+    def _draws(self, seed: int) -> random.Random:
+        """What decides which requests this process sends."""
+        return random.Random(seed * 1013 + self.part)
+
+    def _draw(self) -> int:
+        assert self.plan is not None
+        return self.plan.draw(self.random)
 
     def _shift(self, number: int) -> tuple[float, float]:
         """From when to when a client of the closed loop asks."""
@@ -124,13 +134,12 @@ class Driver(User):
     def _client(self, begin: float, end: float) -> None:
         gevent.sleep(begin)
         while (now := self._elapsed()) < end:
-            if not self._one(now):
+            if not self._one(now, self._draw()):
                 gevent.sleep(0.05)
 
-    def _one(self, due: float) -> bool:
-        """A request that was due so many seconds after the start; False when nobody was reached."""
+    def _one(self, due: float, number: int) -> bool:
+        """The request of that number, due so many seconds after the start; False when nobody was reached."""
         assert self.plan is not None
-        number = self.plan.draw(self.random)
         case = self.plan.cases[number]
         sent = self._elapsed()
         try:

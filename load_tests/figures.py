@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from load_tests.stages import STAGES, Scrape
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 TOLERATED = 0.01
 """Share of errors in a second that a service has which is not overloaded."""
+SLOWER = 1.5
+"""Times as slow as the same requests were before an overload is more than the noise of a queue."""
 
 
 @dataclass
@@ -158,29 +161,50 @@ def generator(phases: Iterable[Measured]) -> dict[str, Any]:
     }
 
 
-def normal_again(measured: Measured, usual: float) -> float | None:
+def normal_again(above: Measured, below: Measured) -> float | None:
     """Seconds from the overload's end until the last point of time that was not normal.
 
-    Not normal: a median above `usual` for two points in a row, for one alone is slow now and then under any load; or
-    more than TOLERATED errors in the second that begins with an error. Points at which nothing was due do not count,
-    and what came before the first was the overload. Zero when all were normal; None when the last ones were not.
+    `below` is the same stream of requests without an overload before it: at most of a service's load a cluster of
+    arrivals makes a queue in both. Not normal: a median above the usual p95 and SLOWER than about that time in
+    `below`, for two points in a row, for one alone is slow now and then under any load; or more than TOLERATED errors
+    in the second that begins with an error. Points at which nothing was due do not count, and what came before the
+    first was the overload. Zero when all were normal; None when the last ones were not, or `below` had no answer.
     """
-    phase = measured.phase
-    points = [point for point in measured.points() if point[0] - measured.offset - phase.seconds >= -1e-9]
+    usual = below.counted_cell().good.quantile(0.95)
+    if usual is None:
+        return None
+    phase, limits = above.phase, _limits(below)
+    points = [point for point in above.points() if point[0] - above.offset - phase.seconds >= -1e-9]
     points = [point for point in points if point[1].due]
-    slow = [True, *(_slow(cell, usual) for _, cell, _ in points), False]
+    sinces = [second - above.offset - phase.seconds for second, _, _ in points]
+    slow = [
+        _slow(cell, max(usual, limits.get(round(since / phase.width), 0.0)))
+        for since, (_, cell, _) in zip(sinces, points, strict=True)
+    ]
+    slow = [True, *slow, False]
     last = 0.0
-    for index, (second, cell, _) in enumerate(points):
+    for index, (since, (second, cell, _)) in enumerate(zip(sinces, points, strict=True)):
         lasting = slow[index + 1] and (slow[index] or slow[index + 2])
         following = [point for point in points[index:] if point[0] < second + 1 - 1e-9]
         if lasting or (cell.error_share > 0 and _too_many_errors(following)):
-            last = second - measured.offset - phase.seconds + phase.width
+            last = since + phase.width
     return None if last > phase.after - 2 * phase.width else last
 
 
-def _slow(cell: Cell, usual: float) -> bool:
+def _limits(below: Measured) -> dict[int, float]:
+    """By the number of a point: SLOWER than the slowest median of it and of its neighbours, in seconds.
+
+    A queue may come a point sooner or later. Points of the warm-up have none.
+    """
+    phase = below.phase
+    medians = [cell.good.quantile(0.5) or 0.0 for _, cell, _ in below.points()]
+    first = math.ceil(phase.warmup / phase.width - 1e-9)
+    return {number: SLOWER * max(medians[max(first, number - 1) : number + 2]) for number in range(first, len(medians))}
+
+
+def _slow(cell: Cell, limit: float) -> bool:
     median = cell.good.quantile(0.5)
-    return median is None or median > usual
+    return median is None or median > limit
 
 
 def _too_many_errors(second: Sequence[tuple[float, Cell, float]]) -> bool:

@@ -44,6 +44,11 @@ class Phase:
         """Seconds until nothing new is sent."""
         return self.seconds + self.after
 
+    @property
+    def after_seed(self) -> int:
+        """Of what comes after: another phase with this seed and load sends the same requests at the same times."""
+        return self.seed + 1
+
     def message(self) -> dict[str, Any]:
         """For the processes that send."""
         return asdict(self)

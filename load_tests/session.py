@@ -104,10 +104,11 @@ class Session:
         below, above = knee * BELOW, knee * ABOVE
         if self.options.mode == "closed":
             below = max(1.0, round(below))
-        usual = self._measure(self._phase(f"{100 * BELOW:g} % of the knee", below))
         after = min(max(RECOVERY_SECONDS[0], self.options.duration), RECOVERY_SECONDS[1])
-        phase = self._phase(f"{100 * ABOVE:g} % of the knee", above, width=FINE, after=after, after_load=below)
-        self.overload = Overload(usual, self._measure(phase))
+        over = self._phase(f"{100 * ABOVE:g} % of the knee", above, width=FINE, after=after, after_load=below)
+        # The requests that will follow the overload, without one before them: what is usual for these very requests.
+        under = self._phase(f"{100 * BELOW:g} % of the knee", below, width=FINE, seed=over.after_seed)
+        self.overload = Overload(self._measure(under), self._measure(over))
 
     def _measure(self, phase: Phase) -> Measured:
         before, offset, cpu = self._scrape(), time.perf_counter() - self.began, time.process_time()
@@ -198,7 +199,6 @@ class Session:
         at_knee = next(one for one in reversed(self.phases[:-2]) if one.phase.load == self.knee.good)
         cell, usual = above.counted_cell(), below.counted_cell()
         rate, knee_rate = above.good_rate(*above.window()), at_knee.good_rate(*at_knee.window())
-        normal = usual.good.quantile(0.95)
         refused = milliseconds(cell.refused)
         return {
             "at_80_percent": {"load": below.phase.load, "latency_ms": milliseconds(usual.good)},
@@ -214,7 +214,7 @@ class Session:
                 "errors": errors(cell.outcomes),
             },
             "watched_after_s": above.phase.after,
-            "normal_again_after_s": None if normal is None else normal_again(above, normal),
+            "normal_again_after_s": normal_again(above, below),
         }
 
     def soak_figures(self) -> dict[str, Any] | None:

@@ -44,6 +44,8 @@ class FakeService(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.count = 0
         self.first: float | None = None
+        self.bodies: list[bytes] = []
+        """Of all POST requests, in the order in which they came."""
 
     @property
     def url(self) -> str:
@@ -65,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         self.write(Says(200, MODELS) if self.path == "/models" else Says(404, {"detail": "no"}))
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.write(self.server.behaviour(self.path, *self.server.next()))
 
     def write(self, says: Says) -> None:

@@ -51,3 +51,11 @@ def test_what_comes_after_follows_without_a_pause() -> None:
     assert len([at for at in due if at < 2]) == 200
     assert [at for at in due if at >= 2] == pytest.approx([2 + number / 10 for number in range(30)])
     assert list(schedule("poisson", 0, 5)) == []
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_phase_with_the_seed_of_what_came_after_repeats_it(part: int) -> None:
+    phase = Phase("x", "open", 100, 2, seed=7, after=3, after_load=50)
+    again = Phase("y", "open", 50, 3, seed=phase.after_seed)
+    after = [due - 2 for due in schedule_of(phase, part, 2) if due >= 2]
+    assert after == pytest.approx(list(schedule_of(again, part, 2)))

@@ -37,6 +37,15 @@ def answer(run: Measured, due: float, seconds: float, outcome: str = OK, kind: s
         cell.refused.add(seconds)
 
 
+def before(*clusters: tuple[float, float], warmup: float = 0.0, seconds: float = 0.3) -> Measured:
+    """Eight seconds without an overload before them, each answer after 0.1 s, in clusters after so many `seconds`."""
+    run = measured(Phase("y", "open", 80, 8, warmup=warmup, width=0.25))
+    for number in range(8 * 80):
+        due = number / 80 + 0.01
+        answer(run, due, seconds if any(start <= due < end for start, end in clusters) else 0.1)
+    return run
+
+
 def test_warm_up_and_what_comes_after_are_not_counted() -> None:
     run = measured(Phase("x", "open", 10, 4, warmup=1, after=2, after_load=1))
     for number in range(60):
@@ -68,7 +77,7 @@ def test_normal_again_is_when_the_last_slow_point_has_passed(slow_until: float, 
     for number in range(40):
         since = number / 10 + 0.01
         answer(run, 2 + since, 0.5 if since < slow_until else 0.01)
-    assert normal_again(run, 0.1) == expected
+    assert normal_again(run, before()) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,32 @@ def test_one_slow_point_alone_is_normal(slow: list[tuple[float, float]], expecte
     for number in range(80):
         since = number / 20 + 0.01
         answer(run, 2 + since, 0.5 if any(start < since < end for start, end in slow) else 0.01)
-    assert normal_again(run, 0.1) == expected
+    assert normal_again(run, before()) == expected
+
+
+@pytest.mark.parametrize(
+    ("same_requests_before", "expected"),
+    [
+        (before(), 3.0),
+        (before((2.5, 2.75)), 0.0),  # and its neighbours, for a queue may come a little sooner or later
+        (before((2.0, 2.25)), 3.0),  # a cluster at another time explains nothing
+        (before((2.5, 2.75), seconds=0.12), 3.0),  # a cluster that took much less time does not either
+        (before((2.5, 2.75), warmup=4), 3.0),  # nor one of a warm-up
+    ],
+)
+def test_a_queue_that_the_same_requests_made_before_is_normal(same_requests_before: Measured, expected: float) -> None:
+    run = measured(Phase("x", "open", 40, 2, width=0.25, after=6, after_load=20))
+    for number in range(120):
+        since = number / 20 + 0.01
+        answer(run, 2 + since, 0.4 if 2.5 <= since < 3 else 0.05)
+    assert normal_again(run, same_requests_before) == expected
+
+
+def test_without_an_answer_before_nobody_knows_what_is_normal() -> None:
+    run = measured(Phase("x", "open", 20, 2, width=0.25, after=4, after_load=10))
+    answer(run, 3.0, 0.01)
+    nothing = measured(Phase("y", "open", 20, 2, width=0.25))
+    assert normal_again(run, nothing) is None
 
 
 @pytest.mark.parametrize(("slow_until", "expected"), [(0.0, 0.0), (2.2, 2.25), (9.0, None)])
@@ -95,7 +129,7 @@ def test_points_without_a_request_are_no_normal_ones(slow_until: float, expected
     for number in range(16):
         since = number / 2 + 0.01
         answer(run, 2 + since, 0.5 if since < slow_until else 0.01)
-    assert normal_again(run, 0.1) == expected
+    assert normal_again(run, before()) == expected
 
 
 def test_an_error_is_not_normal_and_another_offset_changes_nothing() -> None:
@@ -103,7 +137,7 @@ def test_an_error_is_not_normal_and_another_offset_changes_nothing() -> None:
     run.offset = 100
     for number in range(60):
         answer(run, number / 10 + 0.01, 0.01, REFUSED if number == 33 else OK)
-    assert normal_again(run, 0.1) == 1.5
+    assert normal_again(run, before()) == 1.5
 
 
 @pytest.mark.parametrize(("refused", "expected"), [({340}, 0.0), ({340, 341, 380}, 0.75), ({340, 380, 580}, 0.0)])
@@ -112,7 +146,7 @@ def test_a_refusal_now_and_then_is_normal(refused: set[int], expected: float) ->
     run = measured(Phase("x", "open", 20, 1, width=0.25, after=4, after_load=200))
     for number in range(200, 1000):
         answer(run, number / 200 + 0.001, 0.01, REFUSED if number in refused else OK)
-    assert normal_again(run, 0.1) == expected
+    assert normal_again(run, before()) == expected
 
 
 def test_what_the_service_counted_meanwhile_is_the_difference() -> None:

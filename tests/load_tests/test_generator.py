@@ -255,3 +255,24 @@ def test_a_generator_that_ends_early_leaves_no_process(
     assert (found, text.splitlines()[-1]) == (code, said), text
     assert summary == {}
     assert not [one for one in psutil.Process().children(recursive=True) if "load_tests.worker" in one.cmdline()]
+
+
+TWO_SECONDS = ("--duration", "2s", "--warmup", "0s")
+
+
+def test_what_follows_an_overload_was_sent_before_it_as_well(tmp_path: Path) -> None:
+    """16 requests at 80 % of the knee, 40 at twice the knee, and the 16 again."""
+    for colour in ("red", "green", "blue"):
+        plain(colour).save(tmp_path / f"{colour}.png")
+    steps = ("--steps", 10, "--refine", 0, "--knee-check", "--arrivals", "constant", "--slo", "p95=1s,errors=1%")
+    with fake_service(prompt) as service:
+        code, summary, text = load_test(
+            service.url, tmp_path, tmp_path / "out", *steps, "--duration", "2s", "--warmup", "0s"
+        )
+        bodies = service.bodies
+    assert code == 0, text
+    before, over, after = bodies[-72:-56], bodies[-56:-16], bodies[-16:]
+    assert before == after
+    assert over[:16] != before
+    assert len(set(before)) > 2
+    assert summary["overload"]["normal_again_after_s"] == 0.0
