@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import lone, runtime
-from service.lone import AWAKE, EXPLORED, MUST_GAIN, TRIAL, Lone, spread
+from service.lone import AWAKE, JUDGED, MUST_GAIN, OFTEN, SELDOM, SETTLING, SETTLING_PAUSED, Choice, Lone, spread
 from service.pace import Pace
 from service.runtime import Probabilities
 from service.settings import Settings
 from tests.service.conftest import new_engine
 from tests.service.devices import Held, Recorded
 from tests.service.test_batching import GOOD, ask, given_back
+
+LONGEST_STAY = SETTLING + JUDGED
+"""Pictures until a way is left again."""
 
 
 class Clock:
@@ -97,12 +101,12 @@ class Sleepy(Timed):
 PICTURE = np.zeros((1, 8, 8, 3), np.uint8)
 
 
-def shares(clock: Clock, extra: float, gap: float, pictures: int = 10 * EXPLORED) -> tuple[int, int]:
-    """How many lone pictures, one each `gap` seconds, went on all cores and on one, once it was learned."""
+def shares(clock: Clock, extra: float, gap: float) -> tuple[int, int]:
+    """How many of 10,000 lone pictures, one each `gap` seconds, went on all cores and on one, once it was learned."""
     wide, one = Sleepy(clock, 0.002, extra), Timed(clock, 0.004)
     chooser = Lone(wide.run, one.run)
-    for number in range(pictures + 2 * TRIAL):
-        if number == 2 * TRIAL:
+    for number in range(10_000 + 2 * LONGEST_STAY):
+        if number == 2 * LONGEST_STAY:
             wide.sizes.clear()
             one.sizes.clear()
         wide.asleep = gap > AWAKE
@@ -117,54 +121,96 @@ def shares(clock: Clock, extra: float, gap: float, pictures: int = 10 * EXPLORED
     ids=["a core that sleeps deep", "no time to sleep", "a core that wakes at once"],
 )
 def test_a_lone_picture_goes_the_way_that_takes_less_time(clock: Clock, extra: float, gap: float, best: int) -> None:
+    """But for a look at the other one after 512 pictures, and after twice as many each time."""
     taken = shares(clock, extra, gap)
-    assert taken[1 - best] == pytest.approx(10 * TRIAL, abs=TRIAL)
-    assert taken[best] == 10 * EXPLORED - taken[1 - best]
+    assert sum(taken) == 10_000
+    stay = (SETTLING_PAUSED if gap > AWAKE else SETTLING) + JUDGED
+    assert taken[1 - best] == pytest.approx(4 * stay, abs=stay)
+
+
+def test_the_longer_a_way_was_best_the_more_seldom_the_other_one_is_tried(clock: Clock) -> None:
+    wide, one = Timed(clock, 0.002), Timed(clock, 0.004)
+    chooser = Lone(wide.run, one.run)
+    looks, before = [], 0
+    for number in range(6 * SELDOM):
+        chooser.run(PICTURE)
+        clock.now += 0.004
+        if len(one.sizes) > before and number - (looks[-1] if looks else 0) >= LONGEST_STAY:
+            looks.append(number)
+        before = len(one.sizes)
+    gaps = [later - earlier for earlier, later in pairwise(looks[1:])]
+    assert gaps == sorted(gaps)
+    assert gaps[0] == pytest.approx(2 * OFTEN, abs=2 * LONGEST_STAY)
+    assert gaps[-1] == pytest.approx(SELDOM, abs=2 * LONGEST_STAY)
 
 
 def test_what_changes_is_learned_again(clock: Clock) -> None:
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
     wide.asleep = True
     chooser = Lone(wide.run, one.run)
-    for number in range(20 * EXPLORED):
-        wide.asleep = number < 10 * EXPLORED
+    for number in range(12_000):
+        wide.asleep = number < 2_000
         chooser.run(PICTURE)
         clock.now += 0.3
     wide.sizes.clear()
-    for _ in range(EXPLORED):
+    for _ in range(OFTEN):
         chooser.run(PICTURE)
         clock.now += 0.3
-    assert len(wide.sizes) >= EXPLORED - TRIAL
+    assert len(wide.sizes) >= OFTEN - LONGEST_STAY
 
 
-def test_cores_that_need_some_calls_to_wake_are_given_them(clock: Clock) -> None:
-    """All cores are slow twice after each call on one: tried once at a time they would never be found to be fast."""
+def test_a_way_that_becomes_slow_is_left_at_once(clock: Clock) -> None:
+    """Somebody else takes a core: pictures do not wait for the next look at the other way."""
+    wide, one = Sleepy(clock, 0.002, 0.01), Timed(clock, 0.004)
+    chooser = Lone(wide.run, one.run)
+    for number in range(400):
+        wide.asleep = number >= 200
+        if number == 200:
+            one.sizes.clear()
+        chooser.run(PICTURE)
+        clock.now += 0.004
+    assert len(one.sizes) >= 200 - 2 * LONGEST_STAY
+
+
+def test_a_slow_call_now_and_then_changes_nothing(clock: Clock) -> None:
+    wide, one = Sleepy(clock, 0.002, 0.02), Timed(clock, 0.004)
+    chooser = Lone(wide.run, one.run)
+    for number in range(400):
+        wide.asleep = number % 5 == 0
+        chooser.run(PICTURE)
+        clock.now += 0.004
+    assert len(one.sizes) == LONGEST_STAY  # the first ones
+
+
+@pytest.mark.parametrize("calls", [2, 24])
+def test_cores_that_need_some_calls_to_wake_are_given_them(clock: Clock, calls: int) -> None:
+    """All cores are slow for `calls` after each call on one: tried for fewer they would never be found to be fast."""
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
     chooser = Lone(wide.run, one.run)
-    asleep = 2
-    for _ in range(4 * EXPLORED):
+    asleep = calls
+    for _ in range(4_000):
         wide.asleep, before = asleep > 0, len(wide.sizes)
         chooser.run(PICTURE)
-        asleep = asleep - 1 if len(wide.sizes) > before else 2
+        asleep = asleep - 1 if len(wide.sizes) > before else calls
         clock.now += 0.004
-    assert len(wide.sizes) > 3.5 * EXPLORED
+    assert len(one.sizes) <= 4 * LONGEST_STAY
 
 
 def test_pictures_of_a_crowd_keep_the_cores_awake(clock: Clock) -> None:
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
     chooser = Lone(wide.run, one.run)
     wide.asleep = True
-    for _ in range(EXPLORED):
+    for _ in range(200):
         chooser.run(PICTURE)
         clock.now += 0.3
     wide.asleep = False
     wide.sizes.clear()
-    for _ in range(EXPLORED // 2):
+    for _ in range(200):
         chooser.ended()
         clock.now += AWAKE / 2
         chooser.run(PICTURE)
         clock.now += 0.3
-    assert len(wide.sizes) == EXPLORED // 2 - TRIAL
+    assert len(wide.sizes) == 200 - LONGEST_STAY
 
 
 class OnCores(Held):
@@ -196,7 +242,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
     made = Sessions()
     monkeypatch.setitem(runtime.LOADERS, ".onnx", made.load)
     monkeypatch.setattr(lone, "MUST_GAIN", 0.0)
-    monkeypatch.setattr(Lone, "_choose", lambda *_: 0)
+    monkeypatch.setattr(Choice, "next", lambda _: 0)
     return made
 
 
