@@ -23,6 +23,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from bundle.cores import available_cores
 from bundle.folder import open_bundle
 from export.benchmark import machine
@@ -38,6 +40,13 @@ def ask(server: Server, pictures: list[bytes], connections: int, seconds: float)
     load = Load(server.url, pictures)
     asyncio.run(load.run(connections, seconds))
     return load
+
+
+def together(server: Server) -> int:
+    """Pictures that a thread takes at once, as the start chose."""
+    (model,) = httpx.get(f"{server.url}/models").raise_for_status().json()["models"]
+    described = httpx.get(f"{server.url}/models/{model['name']}").raise_for_status().json()
+    return int(described["batching"]["together"])
 
 
 def rate(load: Load) -> float:
@@ -72,6 +81,7 @@ def compare(
     found: dict[str, Any] = {"connections": connections, "limit_per_second": round(statistics.median(rates), 1)}
     for name in servers:
         found[name] = {
+            "together": together(servers[name]),
             "share_of_limit": round(statistics.median(shares[name]), 3),
             "shares": [round(share, 3) for share in shares[name]],
             "p50_ms": round(statistics.median(median[name]), 2),

@@ -49,21 +49,28 @@ def limit_section(measured: dict[str, list[Row]]) -> str:
 def together_section(rows: list[Row]) -> str:
     """Pictures a second one by one and as a start chose, and the median of the rounds' own ratios."""
     lines = [
-        "| network | file | connections | limit, /s | one by one | p50; p99, ms | together | p50; p99, ms | ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | file | connections | limit, /s | one by one | p50; p99, ms "
+        "| as the start chose | at once | p50; p99, ms | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         single, chosen = row["off"], row["auto"]
         pairs = zip(chosen["shares"], single["shares"], strict=True)
         ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-        sides = [
-            f"{100 * each['share_of_limit']:.0f} % | {each['p50_ms']:.0f}; {each['p99_ms']:.0f}"
-            for each in (single, chosen)
-        ]
-        cells = (f"`{row['target']}`", row["connections"], row["limit_per_second"], *sides, f"{ratio:.2f}")
+        about = (f"`{row['target']}`", row["connections"], row["limit_per_second"])
+        shown = (_share(single), _times(single), _share(chosen), chosen["together"], _times(chosen))
+        cells = (*about, *shown, f"{ratio:.2f}")
         lines.append(f"| {row['network']} | " + " | ".join(map(str, cells)) + " |")
     taken_on = sorted({f"{row['date']}, {row['machine']}, {row['cores']} cores" for row in rows})
     return "\n".join(["; ".join(taken_on) + ":", "", *lines])
+
+
+def _share(side: Row) -> str:
+    return f"{100 * side['share_of_limit']:.0f} %"
+
+
+def _times(side: Row) -> str:
+    return f"{side['p50_ms']:.0f}; {side['p99_ms']:.0f}"
 
 
 def peers_section(rows: list[Row]) -> str:

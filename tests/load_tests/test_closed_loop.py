@@ -58,3 +58,4 @@ def test_the_benchmark_compares_with_the_limit(tiny_bundle: Path) -> None:
     row = json.loads(result.stdout)
     assert row["auto"]["share_of_limit"] > 0
     assert row["off"]["statuses"]["200"] > 0
+    assert row["off"]["together"] == 1

@@ -145,14 +145,14 @@ def test_shares_of_the_limit() -> None:
 
 def test_the_gain_is_the_median_of_the_rounds_own_ratios() -> None:
     def side(shares: list[float], p50: float) -> dict[str, Any]:
-        return {"share_of_limit": shares[0], "shares": shares, "p50_ms": p50, "p99_ms": 2 * p50}
+        return {"share_of_limit": shares[0], "shares": shares, "p50_ms": p50, "p99_ms": 2 * p50, "together": 3}
 
     facts = {"network": "net", "target": "onnx", "date": "2026-01-02", "machine": "M", "cores": 2}
     figures = {"connections": 8, "limit_per_second": 261.1}
     row = {**facts, **figures, "auto": side([0.9, 0.99, 0.88], 30.2), "off": side([0.8, 0.9, 0.8], 35.0)}
     lines = together_section([row]).splitlines()
     assert lines[0] == "2026-01-02, M, 2 cores:"
-    assert lines[-1] == "| net | `onnx` | 8 | 261.1 | 80 % | 35; 70 | 90 % | 30; 60 | 1.10 |"
+    assert lines[-1] == "| net | `onnx` | 8 | 261.1 | 80 % | 35; 70 | 90 % | 3 | 30; 60 | 1.10 |"
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
