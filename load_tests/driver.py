@@ -103,12 +103,13 @@ class Driver(User):
         for due in schedule_of(phase, self.part, self.parts):
             if due >= phase.seconds and not ended:
                 ended, self.random = True, self._draws(phase.after_seed)
+            number = self._draw()
             # Also where it is late already: the answers that have come must be read.
             gevent.sleep(max(0.0, due - self._elapsed()))
             if len(running) >= most:
                 self._fire("", NOT_SENT, due, self._elapsed(), f"{phase.outstanding} requests were open already")
             else:
-                running.add(gevent.spawn(self._one, due, self._draw()))
+                running.add(gevent.spawn(self._one, due, number))
         gevent.sleep(max(0.0, phase.length - self._elapsed()))
         running.join()
 

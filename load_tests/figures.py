@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9")
 TOLERATED = 0.01
 """Share of errors in a second that a service has which is not overloaded."""
 SLOWER = 1.5
-"""Times as slow as the same requests were before an overload is more than the noise of a queue."""
+"""Times as long as before an overload, a queue of the same requests is not the same any more."""
 
 
 @dataclass
@@ -164,21 +163,22 @@ def generator(phases: Iterable[Measured]) -> dict[str, Any]:
 def normal_again(above: Measured, below: Measured) -> float | None:
     """Seconds from the overload's end until the last point of time that was not normal.
 
-    `below` is the same stream of requests without an overload before it: at most of a service's load a cluster of
-    arrivals makes a queue in both. Not normal: a median above the usual p95 and SLOWER than about that time in
-    `below`, for two points in a row, for one alone is slow now and then under any load; or more than TOLERATED errors
-    in the second that begins with an error. Points at which nothing was due do not count, and what came before the
-    first was the overload. Zero when all were normal; None when the last ones were not, or `below` had no answer.
+    `below` is the same load without an overload before it; in the open loop it is the very requests at the very
+    intervals, of which a cluster makes a queue both times. Not normal: a median above the usual p95, and SLOWER than
+    the queue about that time in `below` where there was one, for two points in a row, for one alone is slow now and
+    then under any load; or more than TOLERATED errors in the second that begins with an error. Points at which
+    nothing was due do not count, and what came before the first was the overload. Zero when all were normal; None
+    when the last ones were not, or `below` had no answer.
     """
     usual = below.counted_cell().good.quantile(0.95)
     if usual is None:
         return None
-    phase, limits = above.phase, _limits(below)
+    phase, queues = above.phase, _queues(below, usual)
     points = [point for point in above.points() if point[0] - above.offset - phase.seconds >= -1e-9]
     points = [point for point in points if point[1].due]
     sinces = [second - above.offset - phase.seconds for second, _, _ in points]
     slow = [
-        _slow(cell, max(usual, limits.get(round(since / phase.width), 0.0)))
+        _slow(cell, max(usual, SLOWER * queues.get(round(since / phase.width), 0.0)))
         for since, (_, cell, _) in zip(sinces, points, strict=True)
     ]
     slow = [True, *slow, False]
@@ -191,15 +191,16 @@ def normal_again(above: Measured, below: Measured) -> float | None:
     return None if last > phase.after - 2 * phase.width else last
 
 
-def _limits(below: Measured) -> dict[int, float]:
-    """By the number of a point: SLOWER than the slowest median of it and of its neighbours, in seconds.
+def _queues(below: Measured, usual: float) -> dict[int, float]:
+    """By the number of a point: its median or a neighbour's in seconds, for a queue may come a point sooner or later.
 
-    A queue may come a point sooner or later. Points of the warm-up have none.
+    Only where that was above `usual`, and nowhere in the closed loop, whose clients come when they have an answer.
     """
-    phase = below.phase
+    if below.phase.mode == "closed":
+        return {}
     medians = [cell.good.quantile(0.5) or 0.0 for _, cell, _ in below.points()]
-    first = math.ceil(phase.warmup / phase.width - 1e-9)
-    return {number: SLOWER * max(medians[max(first, number - 1) : number + 2]) for number in range(first, len(medians))}
+    longest = {number: max(medians[max(0, number - 1) : number + 2]) for number in range(len(medians))}
+    return {number: seconds for number, seconds in longest.items() if seconds > usual}
 
 
 def _slow(cell: Cell, limit: float) -> bool:

@@ -106,8 +106,11 @@ class Session:
             below = max(1.0, round(below))
         after = min(max(RECOVERY_SECONDS[0], self.options.duration), RECOVERY_SECONDS[1])
         over = self._phase(f"{100 * ABOVE:g} % of the knee", above, width=FINE, after=after, after_load=below)
-        # The requests that will follow the overload, without one before them: what is usual for these very requests.
-        under = self._phase(f"{100 * BELOW:g} % of the knee", below, width=FINE, seed=over.after_seed)
+        # In the open loop the requests that will follow the overload, without one before them.
+        below_for = max(self.options.duration, after)
+        under = self._phase(
+            f"{100 * BELOW:g} % of the knee", below, width=FINE, seed=over.after_seed, seconds=below_for
+        )
         self.overload = Overload(self._measure(under), self._measure(over))
 
     def _measure(self, phase: Phase) -> Measured:

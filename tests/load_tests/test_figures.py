@@ -6,7 +6,7 @@ import pytest
 
 from load_tests.figures import Measured, figures, judged, normal_again
 from load_tests.objective import parse
-from load_tests.phase import OK, REFUSED, Phase, Recording
+from load_tests.phase import OK, REFUSED, Mode, Phase, Recording
 from load_tests.stages import Scrape, read
 
 METRICS = """# HELP convoy_stage_seconds x
@@ -37,9 +37,9 @@ def answer(run: Measured, due: float, seconds: float, outcome: str = OK, kind: s
         cell.refused.add(seconds)
 
 
-def before(*clusters: tuple[float, float], warmup: float = 0.0, seconds: float = 0.3) -> Measured:
+def before(*clusters: tuple[float, float], warmup: float = 0.0, seconds: float = 0.3, mode: Mode = "open") -> Measured:
     """Eight seconds without an overload before them, each answer after 0.1 s, in clusters after so many `seconds`."""
-    run = measured(Phase("y", "open", 80, 8, warmup=warmup, width=0.25))
+    run = measured(Phase("y", mode, 80, 8, warmup=warmup, width=0.25))
     for number in range(8 * 80):
         due = number / 80 + 0.01
         answer(run, due, seconds if any(start <= due < end for start, end in clusters) else 0.1)
@@ -105,7 +105,8 @@ def test_one_slow_point_alone_is_normal(slow: list[tuple[float, float]], expecte
         (before((2.5, 2.75)), 0.0),  # and its neighbours, for a queue may come a little sooner or later
         (before((2.0, 2.25)), 3.0),  # a cluster at another time explains nothing
         (before((2.5, 2.75), seconds=0.12), 3.0),  # a cluster that took much less time does not either
-        (before((2.5, 2.75), warmup=4), 3.0),  # nor one of a warm-up
+        (before((2.5, 2.75), warmup=4), 0.0),  # the warm-up had these requests too
+        (before((2.5, 2.75), mode="closed"), 3.0),  # clients that wait for their answer make no cluster
     ],
 )
 def test_a_queue_that_the_same_requests_made_before_is_normal(same_requests_before: Measured, expected: float) -> None:
@@ -114,6 +115,13 @@ def test_a_queue_that_the_same_requests_made_before_is_normal(same_requests_befo
         since = number / 20 + 0.01
         answer(run, 2 + since, 0.4 if 2.5 <= since < 3 else 0.05)
     assert normal_again(run, same_requests_before) == expected
+
+
+def test_a_little_slower_than_before_is_not_normal_where_no_queue_was() -> None:
+    run = measured(Phase("x", "open", 40, 2, width=0.25, after=4, after_load=20))
+    for number in range(80):
+        answer(run, 2 + number / 20 + 0.01, 0.13)
+    assert normal_again(run, before((2.5, 2.75), seconds=0.12)) is None
 
 
 def test_without_an_answer_before_nobody_knows_what_is_normal() -> None:

@@ -257,22 +257,41 @@ def test_a_generator_that_ends_early_leaves_no_process(
     assert not [one for one in psutil.Process().children(recursive=True) if "load_tests.worker" in one.cmdline()]
 
 
-TWO_SECONDS = ("--duration", "2s", "--warmup", "0s")
+COLOURS = ("red", "green", "blue")
+KNEE_OF_TEN = ("--steps", 10, "--refine", 0, "--knee-check", "--slo", "p95=1s,errors=1%")
+TWO_SECONDS = ("--arrivals", "constant", "--duration", "2s", "--warmup", "0s")
+BEFORE_THE_LOAD, STEP, BELOW, ABOVE = len(COLOURS), 20, 16, 40
+"""Requests: each picture once before the load, the step, 80 % of the knee, and twice the knee."""
 
 
 def test_what_follows_an_overload_was_sent_before_it_as_well(tmp_path: Path) -> None:
-    """16 requests at 80 % of the knee, 40 at twice the knee, and the 16 again."""
-    for colour in ("red", "green", "blue"):
+    for colour in COLOURS:
         plain(colour).save(tmp_path / f"{colour}.png")
-    steps = ("--steps", 10, "--refine", 0, "--knee-check", "--arrivals", "constant", "--slo", "p95=1s,errors=1%")
     with fake_service(prompt) as service:
-        code, summary, text = load_test(
-            service.url, tmp_path, tmp_path / "out", *steps, "--duration", "2s", "--warmup", "0s"
-        )
-        bodies = service.bodies
+        code, summary, text = load_test(service.url, tmp_path, tmp_path / "out", *KNEE_OF_TEN, *TWO_SECONDS)
+        bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
     assert code == 0, text
-    before, over, after = bodies[-72:-56], bodies[-56:-16], bodies[-16:]
+    assert len(bodies) == BELOW + ABOVE + BELOW
+    before, after = bodies[:BELOW], bodies[-BELOW:]
     assert before == after
-    assert over[:16] != before
+    assert bodies[BELOW : 2 * BELOW] != before
     assert len(set(before)) > 2
     assert summary["overload"]["normal_again_after_s"] == 0.0
+
+
+def test_that_also_holds_where_some_could_not_be_sent(tmp_path: Path) -> None:
+    """The first ten of twice the knee take a second each, five at a time: the others, and who comes next, wait."""
+    for colour in COLOURS:
+        plain(colour).save(tmp_path / f"{colour}.png")
+    sent = BEFORE_THE_LOAD + STEP + BELOW
+
+    def slow_for_a_while(path: str, number: int, seconds: float) -> Says:
+        time.sleep(1.0 if sent < number <= sent + 10 else 0.0)
+        return Says()
+
+    options = (*KNEE_OF_TEN, *TWO_SECONDS, "--outstanding", 5)
+    with fake_service(slow_for_a_while) as service:
+        _, summary, text = load_test(service.url, tmp_path, tmp_path / "out", *options)
+        bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
+    assert summary["overload"]["at_200_percent"]["errors"]["not sent"] > 20, text
+    assert bodies[-10:] == bodies[BELOW - 10 : BELOW]
