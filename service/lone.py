@@ -37,8 +37,9 @@ def spread(load: Callable[[int], Runtime], shape: tuple[int, ...], threads: int)
     pixels = np.zeros((1, *shape), np.uint8)
     one, wide = load(1), load(threads)
     least = {one: math.inf, wide: math.inf}
-    begun = time.perf_counter()
-    while least[one] == math.inf or (least[one] < MUST_GAIN * least[wide] and time.perf_counter() - begun < PATIENCE):
+    begun, rounds = time.perf_counter(), 0
+    while rounds < 2 or (least[one] < MUST_GAIN * least[wide] and time.perf_counter() - begun < PATIENCE):
+        rounds += 1
         for runtime in least:
             for _ in range(CALLS):
                 started = time.perf_counter()
@@ -51,72 +52,74 @@ AWAKE = 0.008
 """Seconds after a call in which the cores that it had are still awake."""
 SETTLING, SETTLING_PAUSED = 32, 3
 """Pictures after a change of ways until the cores have settled; where a pause was before each, they never do."""
+SETTLED = 0.2
+"""Seconds of calls after which they have in any case."""
 JUDGED = 16
 """The latest pictures by which a way is judged."""
+BETTER = 0.97
+"""Of the time of the way that was best: one that takes more of it is no better."""
 OFTEN, SELDOM = 512, 8192
 """Pictures between two looks at the other way: at first, and once the same way was found to be best a few times."""
 
 
 class Choice:
-    """Which of two ways has taken less time of late: 0 or 1.
+    """Which of two ways takes less time: 0 or 1.
 
-    A way is kept for `settling` pictures, which say nothing, and JUDGED more. Its median counts: a single slow call
-    is somebody else's doing.
+    A way is kept for `settling` pictures, which say nothing, and then for JUDGED at a time, whose median counts: a
+    single slow call is somebody else's doing. What the other way takes is known from when it was last tried.
     """
 
     def __init__(self, settling: int) -> None:
-        self.settling = settling
+        self._settling = settling
         self._seconds: tuple[deque[float], deque[float]] = (deque(maxlen=JUDGED), deque(maxlen=JUDGED))
-        self._way = self._best = 0
-        self._in_a_row = self._since_look = 0
-        self._look_after = OFTEN
-        self._left = self.stay
-
-    @property
-    def stay(self) -> int:
-        """Pictures until it is decided anew."""
-        return self.settling + JUDGED
+        self._best = 0
+        self._look_after, self._since_look = OFTEN, 0
+        self._take(0)
 
     def next(self) -> int:
         """The way of the next picture."""
-        if self._left == 0:
+        if self._judged >= JUDGED:
             self._decide()
-        self._left -= 1
         return self._way
 
-    def took(self, way: int, seconds: float) -> None:
-        """What a picture needed that went this way."""
-        if way != self._way:
-            return
-        self._in_a_row += 1
-        if self._in_a_row > self.settling:
-            self._seconds[way].append(seconds)
+    def took(self, seconds: float) -> None:
+        """What the picture needed that went this way."""
+        self._since_look += 1
+        if self._pictures < self._settling and self._spent < SETTLED:
+            self._pictures += 1
+            self._spent += seconds
+        else:
+            self._seconds[self._way].append(seconds)
+            self._judged += 1
+
+    def _take(self, way: int) -> None:
+        self._way = way
+        self._pictures, self._spent = 0, 0.0
+        self._judged = 0
 
     def _decide(self) -> None:
         way = self._wanted()
         if way != self._way:
-            self._way, self._in_a_row = way, 0
-        self._left = self.stay
+            self._take(way)
+        self._judged = 0
 
     def _wanted(self) -> int:
-        for way in (0, 1):
-            if not self._seconds[way]:
-                return way
-        best = min((0, 1), key=self._median)
-        if best != self._best:
-            self._best, self._look_after = best, OFTEN
-        self._since_look += self.stay
-        if self._since_look < self._look_after:
-            return best
-        self._since_look, self._look_after = 0, min(SELDOM, 2 * self._look_after)
-        return 1 - best
+        best, other = self._best, 1 - self._best
+        if not self._seconds[other]:
+            return other
+        if self._median(other) < BETTER * self._median(best):
+            self._best, self._look_after, self._since_look = other, OFTEN, 0
+        elif self._since_look >= self._look_after:
+            self._look_after, self._since_look = min(SELDOM, 2 * self._look_after), 0
+            return other
+        return self._best
 
     def _median(self, way: int) -> float:
         return sorted(self._seconds[way])[len(self._seconds[way]) // 2]
 
 
 class Lone:
-    """Runs a picture that is alone on all cores or on one, whichever has taken less time of late.
+    """Runs a picture that is alone on all cores or on one, whichever took less time when it was last tried.
 
     Right after another picture, all cores gain nearly their number, but a virtual machine whose second core was idle
     may need twenty calls or more until it has it for good. After a pause it may need 5 ms to get it back at all,
@@ -132,10 +135,9 @@ class Lone:
         """float32 [1, K] of uint8 [1, H, W, 3]."""
         started = time.perf_counter()
         choice = self._choices[started - self._ended > AWAKE]
-        way = choice.next()
-        probabilities = self._ways[way](batch)
+        probabilities = self._ways[choice.next()](batch)
         self.ended()
-        choice.took(way, self._ended - started)
+        choice.took(self._ended - started)
         return probabilities
 
     def ended(self) -> None:

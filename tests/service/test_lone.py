@@ -13,7 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import lone, runtime
-from service.lone import AWAKE, JUDGED, MUST_GAIN, OFTEN, SELDOM, SETTLING, SETTLING_PAUSED, Choice, Lone, spread
+from service.lone import (
+    AWAKE,
+    JUDGED,
+    MUST_GAIN,
+    OFTEN,
+    SELDOM,
+    SETTLED,
+    SETTLING,
+    SETTLING_PAUSED,
+    Choice,
+    Lone,
+    spread,
+)
 from service.pace import Pace
 from service.runtime import Probabilities
 from service.settings import Settings
@@ -148,7 +160,7 @@ def test_what_changes_is_learned_again(clock: Clock) -> None:
     wide, one = Sleepy(clock, 0.002, 0.005), Timed(clock, 0.004)
     wide.asleep = True
     chooser = Lone(wide.run, one.run)
-    for number in range(12_000):
+    for number in range(4_500):
         wide.asleep = number < 2_000
         chooser.run(PICTURE)
         clock.now += 0.3
@@ -159,17 +171,40 @@ def test_what_changes_is_learned_again(clock: Clock) -> None:
     assert len(wide.sizes) >= OFTEN - LONGEST_STAY
 
 
-def test_a_way_that_becomes_slow_is_left_at_once(clock: Clock) -> None:
+@pytest.mark.parametrize("before", [200, 3000], ids=["soon", "long after the last look"])
+def test_a_way_that_becomes_slow_is_left_at_once(clock: Clock, before: int) -> None:
     """Somebody else takes a core: pictures do not wait for the next look at the other way."""
     wide, one = Sleepy(clock, 0.002, 0.01), Timed(clock, 0.004)
     chooser = Lone(wide.run, one.run)
-    for number in range(400):
-        wide.asleep = number >= 200
-        if number == 200:
+    for number in range(before + 200):
+        wide.asleep = number >= before
+        if number == before:
             one.sizes.clear()
         chooser.run(PICTURE)
         clock.now += 0.004
-    assert len(one.sizes) >= 200 - 2 * LONGEST_STAY
+    assert len(one.sizes) >= 200 - 2 * JUDGED
+
+
+@pytest.mark.parametrize(("gain", "leaves"), [(1.02, False), (1.05, True)])
+def test_a_way_that_is_hardly_better_is_no_reason_to_change(clock: Clock, gain: float, leaves: bool) -> None:
+    wide, one = Timed(clock, 0.004), Timed(clock, 0.004 / gain)
+    chooser = Lone(wide.run, one.run)
+    for number in range(3000):
+        if number == 1000:
+            wide.sizes.clear()
+            one.sizes.clear()
+        chooser.run(PICTURE)
+        clock.now += 0.004
+    assert (len(one.sizes) > len(wide.sizes)) is leaves
+
+
+def test_slow_networks_settle_in_fewer_pictures(clock: Clock) -> None:
+    wide, one = Timed(clock, 0.05), Timed(clock, 0.1)
+    chooser = Lone(wide.run, one.run)
+    for _ in range(100):
+        chooser.run(PICTURE)
+        clock.now += 0.004
+    assert len(one.sizes) == JUDGED + SETTLED / 0.1
 
 
 def test_a_slow_call_now_and_then_changes_nothing(clock: Clock) -> None:
