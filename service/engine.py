@@ -241,6 +241,7 @@ class Engine:
                 models.append(ServedModel(address, self._settings, self.metrics, self._done, self._alone))  # noqa: PERF401
             if self._settings.shadow:
                 cast_shadows(models, self._settings)
+            pool = Pool(self._settings.threads, self._refuse)
         except ConvoyError as error:
             _close(models)
             self._fail(str(error))
@@ -251,12 +252,13 @@ class Engine:
             self._fail("the bundles could not be loaded: see the log")
             logger.exception("not ready")
         else:
-            self._publish(models, self._settings, time.perf_counter() - started)
+            self._publish(models, pool, self._settings, time.perf_counter() - started)
 
-    def _publish(self, models: list[ServedModel], settings: Settings, seconds: float) -> None:
+    def _publish(self, models: list[ServedModel], pool: Pool, settings: Settings, seconds: float) -> None:
         """Ready, unless it was stopped in the meantime."""
         with self._lock:
             if self._stopped:
+                pool.close()
                 _close(models)
                 return
             for model in models:
@@ -265,7 +267,7 @@ class Engine:
             self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
             self.pacer = Pacer(settings.cores)
             self.admission.paces = [model.pace for model in models]
-            self._pool = pool = Pool(settings.threads, self._refuse)
+            self._pool = pool
             self._deliveries = Deliveries(self._end, settings.threads, lambda: pool.waiting)
             self._catalogue = Catalogue(models)
             self.metrics.ready.set(1)

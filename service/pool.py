@@ -25,16 +25,25 @@ Refuse = Callable[[ServedModel, Job], None]
 
 
 class Pool:
-    """`threads` threads from now until `close`, which calls `refuse` for every job that still waits."""
+    """`threads` threads from now until `close`, which calls `refuse` for every job that still waits.
+
+    Raises: RuntimeError where the machine does not let so many begin; then none is left.
+    """
 
     def __init__(self, threads: int, refuse: Refuse) -> None:
         self._refuse = refuse
         self._waiting: deque[tuple[ServedModel, Job]] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._threads = [threading.Thread(target=self._run, name=f"convoy_{n}", daemon=True) for n in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        try:
+            for number in range(threads):
+                thread = threading.Thread(target=self._run, name=f"convoy_{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:
+            self.close()
+            raise
 
     def submit(self, model: ServedModel, job: Job) -> bool:
         """Let `model` work the job off; False, and nothing is done, once the pool was closed."""

@@ -101,6 +101,25 @@ def test_a_broken_bundle_is_never_ready_and_says_why(tiny_bundle: Path, tmp_path
         assert service.post(RED).status_code == 503
 
 
+def test_without_the_threads_it_needs_it_is_never_ready_and_none_is_left(
+    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, refused = threading.Thread.start, []
+
+    def start_but_the_last(thread: threading.Thread) -> None:
+        if thread.name == f"convoy_{tiny_settings.threads - 1}":
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_the_last)
+    engine = start(tiny_settings)
+    assert refused
+    with pytest.raises(NotReady, match="could not be loaded: see the log"):
+        engine.ready()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("convoy_")]
+
+
 def test_wrong_settings_are_never_ready_and_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONVOY_MODELS", raising=False)
     engine = new_engine()
