@@ -33,15 +33,16 @@ def _knee(knees: dict[str, Record]) -> str:
     rows = [
         ("knee, requests/s", [f"{knees[name]['knee_per_second']:.0f}" for name in names]),
         ("at 80 % of it: p50; p99, ms", [_latency(knees[name]["at_80_percent"]["latency_ms"]) for name in names]),
-        ("that p99 / idle p50", [f"{knees[name]['p99_at_80_percent_to_idle_p50']:.1f}" for name in names]),
+        ("that p99 / idle p50", [_rounds(knees[name], "p99_at_80_percent_to_idle_p50") for name in names]),
     ]
     above = [knees[name]["at_200_percent"] for name in names]
     rows += [
         ("at twice the knee: right answers/s", [f"{each['good_per_second']:.0f}" for each in above]),
         ("share of the knee's", [f"{100 * each['share_of_knee']:.0f} %" for each in above]),
         ("p99 of the accepted, ms", [f"{each['accepted_p99_ms']:.0f}" for each in above]),
+        ("that / the objective", [_rounds(knees[name], "accepted_p99_to_objective") for name in names]),
         ("refused", [f"{each['refused']:,}" for each in above]),
-        ("429 after: p50; p99, ms", [f"{each['refused_p50_ms']:.1f}; {each['refused_p99_ms']:.1f}" for each in above]),
+        ("429 after: p50; p99, ms", [_refusals(knees[name]) for name in names]),
         ("other errors", [_others(each["errors"]) for each in above]),
         ("normal again after", [_again(knees[name]) for name in names]),
         ("generator, of the cores", [f"{100 * knees[name]['generator']['share_of_cores']:.0f} %" for name in names]),
@@ -58,9 +59,28 @@ def _others(errors: dict[str, int]) -> str:
     return ", ".join(f"{kind}: {count}" for kind, count in errors.items() if kind != REFUSED) or "0"
 
 
+def _rounds(knee: Record, name: str) -> str:
+    """The median, and what it was in the best and the worst round."""
+    return _spread(knee[name], [each[name] for each in knee["rounds"]])
+
+
+def _spread(median: float, values: list[float]) -> str:
+    return f"{median:.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def _refusals(knee: Record) -> str:
+    found = [each["at_200_percent"]["refused_p99_ms"] for each in knee["rounds"]]
+    above = knee["at_200_percent"]
+    if not above["refused"]:
+        return "-"
+    return f"{above['refused_p50_ms']:.1f}; {_spread(above['refused_p99_ms'], [each for each in found if each])}"
+
+
 def _again(knee: Record) -> str:
-    seconds = knee["normal_again_after_s"]
-    return f"not within {knee['watched_after_s']:g} s" if seconds is None else f"{seconds:.1f} s"
+    name, never = "normal_again_after_s", f"not within {knee['watched_after_s']:g} s"
+    times = [never if each[name] is None else f"{each[name]:.1f}" for each in knee["rounds"]]
+    median = never if knee[name] is None else f"{knee[name]:.1f} s"
+    return f"{median} ({', '.join(times)})"
 
 
 def _soak(found: Record) -> str:

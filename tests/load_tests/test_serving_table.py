@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.overload_benchmark import soak_on_record
+from scripts.overload_benchmark import Knee, of_rounds, soak_on_record
 from scripts.overload_table import overload_section
 from scripts.peers_plot import plot
 from scripts.serving_table import (
@@ -160,25 +160,32 @@ def test_a_page_without_its_marks_is_refused() -> None:
         replaced("no marks", "limit", "")
 
 
-def knee(**changes: Any) -> dict[str, Any]:
+def overload_round(
+    p99: float = 20.0, refused_p99: float | None = 31.0, again: float | None = 0.4, errors: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """As `convoy loadtest` gives it, and compared with an idle median of 8 ms and an objective of 25."""
     return {
-        "knee_per_second": 150.0,
-        "at_80_percent": {"load": 120.0, "latency_ms": {"p50": 9.0, "p99": 20.0}},
+        "at_80_percent": {"load": 120.0, "latency_ms": {"p50": 9.0, "p99": p99}},
         "at_200_percent": {
+            "load": 300.0,
             "good_per_second": 144.0,
             "share_of_knee": 0.96,
-            "accepted_p99_ms": 140.0,
+            "accepted_p99_ms": 40.0,
             "refused": 2100,
             "refused_p50_ms": 4.0,
-            "refused_p99_ms": 31.0,
-            "errors": {"refused 429": 2100},
+            "refused_p99_ms": refused_p99,
+            "errors": {"refused 429": 2100} if errors is None else errors,
         },
-        "p99_at_80_percent_to_idle_p50": 2.5,
         "watched_after_s": 20.0,
-        "normal_again_after_s": 0.4,
+        "p99_at_80_percent_to_idle_p50": p99 / 8,
+        "accepted_p99_to_objective": 1.6,
+        "normal_again_after_s": again,
         "generator": {"share_of_cores": 0.03},
-        **changes,
     }
+
+
+def knee(*rounds: dict[str, Any], arrivals: str = "constant") -> dict[str, Any]:
+    return of_rounds(Knee(arrivals, 150.0), list(rounds) or [overload_round()])
 
 
 OVERLOAD = {
@@ -190,7 +197,10 @@ OVERLOAD = {
     "objective_ms": 25,
     "objective": "p95=25ms,errors=0.1%",
     "command": "python -m scripts.overload_benchmark BUNDLE",
-    "knee": {"constant": knee(), "poisson": knee(normal_again_after_s=None)},
+    "knee": {
+        "constant": knee(overload_round(20), overload_round(16), overload_round(32)),
+        "poisson": knee(overload_round(again=None), overload_round(again=0), overload_round(again=None)),
+    },
 }
 
 
@@ -198,18 +208,27 @@ def test_the_knee_and_what_lies_around_it() -> None:
     text = overload_section(OVERLOAD)
     assert "p50 of the idle service 8.2 ms; objective `p95=25ms,errors=0.1%`" in text
     assert "| arrivals | constant | poisson |" in text
-    assert "| that p99 / idle p50 | 2.5 | 2.5 |" in text
-    assert "| 429 after: p50; p99, ms | 4.0; 31.0 | 4.0; 31.0 |" in text
-    assert "| normal again after | 0.4 s | not within 20 s |" in text
+    assert "| at 80 % of it: p50; p99, ms | 9.0; 20.0 | 9.0; 20.0 |" in text
+    assert "| that p99 / idle p50 | 2.5 (2.0 to 4.0) | 2.5 (2.5 to 2.5) |" in text
+    assert "| that / the objective | 1.6 (1.6 to 1.6) |" in text
+    assert "| 429 after: p50; p99, ms | 4.0; 31.0 (31.0 to 31.0) |" in text
+    assert (
+        "| normal again after | 0.4 s (0.4, 0.4, 0.4) | not within 20 s (not within 20 s, 0.0, not within 20 s) |"
+        in text
+    )
     assert "| other errors | 0 | 0 |" in text
     assert "Soak" not in text
 
 
 def test_an_error_that_is_no_refusal_is_named() -> None:
-    above = {**knee()["at_200_percent"], "errors": {"refused 429": 5, "status 503": 2}}
-    assert "| other errors | status 503: 2 |" in overload_section(
-        {**OVERLOAD, "knee": {"poisson": knee(at_200_percent=above)}}
-    )
+    rounds = [overload_round(errors={"refused 429": 5, "status 503": 2}), overload_round(), overload_round()]
+    assert "| other errors | status 503: 2 |" in overload_section({**OVERLOAD, "knee": {"poisson": knee(*rounds)}})
+
+
+def test_rounds_without_a_refusal() -> None:
+    none = overload_round(refused_p99=None, errors={})
+    none["at_200_percent"] |= {"refused": 0, "refused_p50_ms": None}
+    assert "| 429 after: p50; p99, ms | - |" in overload_section({**OVERLOAD, "knee": {"constant": knee(none)}})
 
 
 @pytest.mark.parametrize("memory", [None, {"settled": 300e6, "last": 303e6, "most": 310e6, "growth": 0.01}])
