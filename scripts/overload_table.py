@@ -93,9 +93,10 @@ def _soak(found: Record) -> str:
     )
     faults = "; ".join(found["faults"]) or "no fault"
     own = f" ({found['date']}, `{found['command']}`)" if "command" in found else ""
+    knee = "that run's second knee" if own else "the second knee"
     latency = found["latency_ms"]
     return (
-        f"Soak{own}: {found['seconds'] / 60:.0f} minutes at {found['load']:g} requests/s, 70 % of the second knee, "
+        f"Soak{own}: {found['seconds'] / 60:.0f} minutes at {found['load']:g} requests/s, 70 % of {knee}, "
         f"with the service's own settings: {found['due']:,} requests, {found['due'] - found['ok']:,} not answered "
         f"rightly, p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms; {held}; "
         f"files left: {found['files_left']}; {faults}."
