@@ -19,8 +19,9 @@ Run = Callable[[Batch], Probabilities]
 MUST_GAIN = 1.05
 """One call has to be this much faster on all cores to be worth the memory of a second session.
 
-Little, for what two virtual cores gain changes by the second with where their host has put them: MobileNetV3 between
-1.1 and 1.7 times. Which way a picture goes is found out again and again; whether there are two ways, only here.
+Little, for what two virtual cores gain changes by the second, most likely with where their host has put them:
+MobileNetV3 between 1.1 and 1.7 times. Which way a picture goes is found out again and again; whether there are two
+ways, only here.
 """
 CALLS = 4
 """In a row: the first on all cores after one on a single core is slow."""
@@ -85,23 +86,21 @@ class Choice:
     def took(self, seconds: float) -> None:
         """What the picture needed that went this way."""
         self._since_look += 1
-        if self._pictures < self._settling and self._spent < SETTLED:
-            self._pictures += 1
-            self._spent += seconds
+        if self._unjudged < self._settling and self._unjudged_seconds < SETTLED:
+            self._unjudged += 1
+            self._unjudged_seconds += seconds
         else:
             self._seconds[self._way].append(seconds)
             self._judged += 1
 
     def _take(self, way: int) -> None:
-        self._way = way
-        self._pictures, self._spent = 0, 0.0
-        self._judged = 0
+        self._way, self._judged = way, 0
+        self._unjudged, self._unjudged_seconds = 0, 0.0
 
     def _decide(self) -> None:
-        way = self._wanted()
-        if way != self._way:
-            self._take(way)
         self._judged = 0
+        if (way := self._wanted()) != self._way:
+            self._take(way)
 
     def _wanted(self) -> int:
         best, other = self._best, 1 - self._best
