@@ -81,6 +81,13 @@ def plainly_served(bundle: Path) -> Iterator[Served]:
     engine.stop()
 
 
+def start(settings: Settings) -> Engine:
+    """An engine that has tried to load, whatever came of it."""
+    engine = new_engine()
+    engine.start(settings).join()
+    return engine
+
+
 @pytest.fixture(scope="module")
 def tiny_settings(tiny_bundle: Path) -> Settings:
     return Settings(models=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)
