@@ -15,6 +15,7 @@ import pytest
 from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, sha256_of
 from tests.convoy.command import Convoy, refused
 from tests.pictures import plain
+from tests.serving import free_port
 
 
 def test_help_lists_every_command(convoy: Convoy) -> None:
@@ -232,7 +233,7 @@ def test_what_the_system_refuses_is_one_line(convoy: Convoy, tiny_bundle: Path, 
     refused(convoy("predict", tiny_bundle, long), "File name too long")
     refused(convoy.train(Path(long), tmp_path / "run"), "File name too long")
     (tmp_path / "file").write_text("x")
-    refused(convoy("demo", "--once", "--folder", tmp_path / "file"), "Not a directory")
+    refused(convoy("demo", "--once", "--folder", tmp_path / "file", "--port", free_port()), "Not a directory")
     refused(convoy("serve", tiny_bundle, "--host", "ü" * 70), "cannot be listened on")
     (tmp_path / "latin.csv").write_bytes(b"path,label\n\xff,red\n")
     refused(convoy("verify", tiny_bundle, "--data", tmp_path / "latin.csv"), "not a CSV")
