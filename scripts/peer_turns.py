@@ -23,6 +23,10 @@ RAMP = 0.5
 LONGEST_RAMP = 30.0
 """A server that leaves one of its first requests waiting for so long is counted from then on."""
 
+ANSWERS_EACH = 8
+"""Answers to each connection that a turn is long enough for: what happens once, when it begins or where a request is
+open at its end, is a small part of it."""
+
 REFUSALS = ("429", "503")
 """Statuses by which a server says that it has enough to do."""
 
@@ -152,6 +156,11 @@ def is_right(body: bytes, expected: Expected) -> bool:
     except (ValueError, WrongAnswer):
         return False
     return True
+
+
+def turn_seconds(connections: int, limit: float, at_least: float) -> float:
+    """How long a turn has to be where the machine answers `limit` pictures a second at most."""
+    return max(at_least, round(ANSWERS_EACH * connections / limit, 1))
 
 
 def order(names: Sequence[str], turn: int) -> list[str]:

@@ -6,6 +6,7 @@ Each round measures the in-process limit, this service and every peer once; the 
 machine does shifts all of them. Every answer is checked against the bundle's own. Peers are in load_tests/peers; each
 framework's environment is made in .venv-peers from its requirements.txt. Peers serve the fp32 file. So does this
 service with `--artefact fp32`; with `default` it chooses its artefact as it does by itself; with both it enters twice.
+A turn takes --seconds, or longer where the machine needs longer to answer each connection eight times.
 
 What is finished stands in FILE after every number of connections; the same command goes on from there. Then
 `python -m scripts.serving_table` writes the section of docs/performance.md.
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,18 @@ from scripts.peer_servers import (
     Server,
     idle_cores,
 )
-from scripts.peer_turns import RAMP, Turn, as_bytes, best_peer, median, order, ratio, summary, take_turn
+from scripts.peer_turns import (
+    RAMP,
+    Turn,
+    as_bytes,
+    best_peer,
+    median,
+    order,
+    ratio,
+    summary,
+    take_turn,
+    turn_seconds,
+)
 
 OUT = ROOT / "docs" / "measured" / "peers.json"
 CONNECTIONS = (1, 8, 32, 64)
@@ -100,6 +113,11 @@ class Field:
         self.versions: dict[str, dict[str, str]] = {}
         self.entrants: dict[str, Entrant] = {}
         self._expected = answers(self.limits[FP32], len(pictures))
+
+    @cached_property
+    def limit(self) -> float:
+        """Images per second of the fp32 file in this process, by which turns are long enough."""
+        return self.limits[FP32].per_second(available_cores(), WARM_SECONDS)
 
     def enter(self, contender: Contender, python: Path, folder: Path) -> None:
         """Start it; one that does not start is named in `failed`, and the rest goes on."""
@@ -212,12 +230,13 @@ def described(contender: Contender, field: Field) -> dict[str, Any]:
 
 def estimate(field: Field, connections: list[int], rounds: int, seconds: float) -> float:
     """Seconds that the bundle's rows will take: turns, and the first and last answers that are waited for."""
+    long = {count: turn_seconds(count, field.limit, seconds) for count in connections}
     total = 0.0
     for name in list(field.entrants):
         turn = field.take(name, 2 * available_cores(), WARM_SECONDS)
         speed = max(1.0, turn.images_per_second) if turn else 1.0
-        total += sum(rounds * (max(RAMP, count / speed) + seconds + count / speed) for count in connections)
-    return total + len(field.limits) * rounds * seconds * len(connections)
+        total += sum(rounds * (max(RAMP, count / speed) + long[count] + count / speed) for count in connections)
+    return total + len(field.limits) * rounds * sum(long.values())
 
 
 def pythons(contenders: list[Contender]) -> tuple[dict[str, Path], dict[str, str]]:
@@ -293,9 +312,10 @@ def compare(bundle: Path, options: argparse.Namespace, record: Record) -> None:
         print(f"{key['model']}: about {expected:.1f} minutes from now", file=sys.stderr, flush=True)
         about = {each.name: described(each, field) for each in contenders}
         for count in missing:
-            when = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-            when |= {"load_1m": round(os.getloadavg()[0], 2)}
-            row = measure(field, count, options.rounds, options.seconds)
+            seconds = turn_seconds(count, field.limit, options.seconds)
+            when: dict[str, Any] = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+            when |= {"turn_seconds": seconds, "load_1m": round(os.getloadavg()[0], 2)}
+            row = measure(field, count, options.rounds, seconds)
             place = {"machine": machine(), "cores": available_cores(), "python": sys.version.split()[0]}
             what = {"pictures": len(field.pictures), "command": as_given("scripts.peers_benchmark")}
             record.add({**key, "connections": count, **when, **place, **what, **row, "about": about})
@@ -326,7 +346,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=list(PEERS_BY_NAME), default=list(PEERS_BY_NAME))
     parser.add_argument("--connections", type=int, nargs="*", default=list(CONNECTIONS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of one server's turn  [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one server's turn at least  [%(default)s]")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 
@@ -338,7 +358,7 @@ def main() -> None:
     record = Record(options.out)
     turns = len(options.bundles) * len(options.connections) * options.rounds
     least = turns * options.seconds * (len(options.peers) + 2 * len(options.artefact)) / 60
-    print(f"turns: {least:.1f} minutes; starts and last answers come on top", file=sys.stderr, flush=True)
+    print(f"turns: at least {least:.1f} minutes; starts and last answers come on top", file=sys.stderr, flush=True)
     for bundle in options.bundles:
         compare(bundle, options, record)
 

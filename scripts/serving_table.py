@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.overload_table import overload_section
+from scripts.peer_turns import ANSWERS_EACH
 from scripts.peers_plot import plot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,6 +99,9 @@ def taken(rows: list[Row]) -> str:
     generator = max(found["generator_share_of_cores"] for row in rows for found in row["servers"].values())
     commands = "\n".join(f"    {each}" for each in dict.fromkeys(row["command"] for row in rows))
     rounds = " or ".join(sorted({f"{row['rounds']} rounds of {row['seconds']:g} s" for row in rows}))
+    longest = max(row.get("turn_seconds", row["seconds"]) for row in rows)
+    if longest > min(row["seconds"] for row in rows):
+        rounds += f" (up to {longest:g} s where the limit needs so long to answer each connection {ANSWERS_EACH} times)"
     return (
         f"{' and '.join(days)}, {'; '.join(machines)}; medians of {rounds}. The generator shares the cores and took at "
         f"most {100 * generator:.1f} % of them:\n\n{commands}"

@@ -34,6 +34,7 @@ from scripts.peer_turns import (
     ratio,
     summary,
     take_turn,
+    turn_seconds,
 )
 from scripts.peers_benchmark import Field, Record, answers, measure
 from tests.pictures import encode, plain
@@ -63,6 +64,11 @@ def test_nobody_always_comes_first_or_follows_the_same_neighbour() -> None:
     before_b = {each[each.index("b") - 1] for each in rounds if each[0] != "b"}
     assert before_b == {"a", "c"}
     assert order([], 3) == []
+
+
+def test_a_turn_is_long_enough_for_eight_answers_to_each_connection() -> None:
+    assert turn_seconds(8, limit=50, at_least=2) == 2
+    assert turn_seconds(64, limit=50, at_least=2) == 10.2
 
 
 def test_a_share_is_of_the_limit_of_its_own_round() -> None:

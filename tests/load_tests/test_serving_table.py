@@ -106,6 +106,12 @@ def test_the_table_has_every_server_and_marks_the_best_peer() -> None:
     assert "| convoy-auto | `onnx-int8` | 2 workers | raw body | litserve 0.2 |" in text
     assert "took at most 2.1 % of them" in text
     assert "2 workers; paused while others are measured: it polls" in text
+    assert "medians of 5 rounds of 3 s. " in text
+
+
+def test_longer_turns_are_named() -> None:
+    text = peers_section([row(8, turn_seconds=3.0), row(64, turn_seconds=10.2)])
+    assert "5 rounds of 3 s (up to 10.2 s where" in text
 
 
 def test_a_server_that_was_left_out_is_named_with_its_reason() -> None:
