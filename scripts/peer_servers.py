@@ -130,7 +130,10 @@ OURS = "convoy"
 
 def _ours(name: str, serves: str) -> Contender:
     command = ("-m", "convoy.main", "serve", "{bundle}", "--port", "{port}")
-    has = "1 process with one thread more than cores, 1 onnxruntime thread a call, every core for a lone one, raw body"
+    has = (
+        "1 process with a thread per core and one more for fast networks, 1 onnxruntime thread a call, "
+        "every core for a lone one, raw body"
+    )
     return Contender(name, OURS, command, None, f"its defaults, {serves}: {has}", True)
 
 

@@ -28,18 +28,18 @@ LEAST, BURST = 10.0, 25
 class Admission:
     """Counts what is uploading, waiting and running. Of the event loop alone.
 
-    places: pictures at most, uploading or worked on. threads: that prepare them. max_bytes: of all bodies together.
+    places: pictures at most, uploading or worked on. max_bytes: of all bodies together.
     """
 
-    def __init__(self, places: int, threads: int, max_bytes: int) -> None:
-        self.places, self.threads, self.max_bytes = places, threads, max_bytes
+    def __init__(self, places: int, max_bytes: int) -> None:
+        self.places, self.max_bytes = places, max_bytes
         self.pictures = 0
         self.bytes = 0
         self.paces: list[Pace] = []
 
     def wait(self, pace: Pace) -> float:
         """Seconds until a picture that comes now would be begun, as far as the past tells."""
-        pool = sum(other.pending * other.pool_seconds for other in self.paces) / self.threads
+        pool = sum(other.pending * other.pool_seconds / other.threads for other in self.paces)
         return max(pool, pace.lane_seconds)
 
     def check(self, pace: Pace, count: int, size: int, seconds: float, max_wait: float) -> None:

@@ -26,8 +26,9 @@ Settle = Callable[[ServedModel, Job], None]
 class Deliveries:
     """`settle` is called on the event loop, once for each job that was announced and has ended.
 
-    An answer waits only while more jobs are `queued` for the `threads` than answers wait, so that one of those will
-    end and take it along; only of models that are run where they are prepared; and never longer than LONGEST.
+    An answer waits only while more jobs are `queued` for the threads, of which there are `threads` at least, than
+    answers wait, so that one of those will end and take it along; only of models that are run where they are prepared;
+    and never longer than LONGEST.
     """
 
     def __init__(self, settle: Settle, threads: int, queued: Callable[[], int]) -> None:
@@ -69,7 +70,7 @@ class Deliveries:
         """Answers of this model that come within LONGEST of each other, MOST at most."""
         if model.plan.cap > 1:
             return 1
-        return min(MOST, int(LONGEST * self._threads / max(model.pace.pool_seconds, 1e-6)))
+        return min(MOST, int(LONGEST * model.pace.threads / max(model.pace.pool_seconds, 1e-6)))
 
     def _deliver(self) -> None:
         while self._ended:

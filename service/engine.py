@@ -53,7 +53,7 @@ class Engine:
         self._draining = self._stopped = False
         self._metrics: Metrics | None = None
         self._metrics_lock = threading.Lock()
-        self.admission = Admission(1, 1, 1)
+        self.admission = Admission(1, 1)
         self._deliveries = Deliveries(self._end, 1, lambda: 0)
         self.pacer = Pacer()
         self.ledger = Ledger()
@@ -264,11 +264,11 @@ class Engine:
             for model in models:
                 if model.shadow is not None:
                     model.shadow.start(self.metrics)
-            self.admission = Admission(settings.queue + settings.threads, settings.threads, settings.upload_memory)
+            self.admission = Admission(settings.queue + settings.threads, settings.upload_memory)
             self.pacer = Pacer(settings.cores)
             self.admission.paces = [model.pace for model in models]
             self._pool = pool
-            self._deliveries = Deliveries(self._end, settings.threads, lambda: pool.waiting)
+            self._deliveries = Deliveries(self._end, settings.cores, lambda: pool.waiting)
             self._catalogue = Catalogue(models)
             self.metrics.ready.set(1)
         for model in models:

@@ -25,7 +25,7 @@ from service.job import Job
 from service.lone import Lone, spread
 from service.metrics import Metrics
 from service.pace import Pace
-from service.planning import in_company, on_cpu, planned, working_off
+from service.planning import abreast, in_company, on_cpu, planned, working_off
 from service.settings import Settings
 from service.shadow import Shadow
 
@@ -64,7 +64,7 @@ class ServedModel:
         self.wide = self._spread()
         self.drift = self._drift()
         self.shadow: Shadow | None = None
-        self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0)
+        self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0, settings.threads)
         self._learn()
         self._lone = Lone(self.wide.run, self.runtime.run) if self.wide else None
         run_alone = self._lone.run if self._lone else None
@@ -77,8 +77,10 @@ class ServedModel:
         prepared = time.perf_counter()
         self.runtime.run(pixels[np.newaxis])
         seconds = time.perf_counter() - prepared
+        own = prepared - started + (0.0 if self.pace.lanes else seconds)
+        self.pace.threads = abreast(self.settings, self.plan, own)
         # Under load more threads than cores share these, and each takes longer.
-        crowd = self.settings.threads / self.settings.cores
+        crowd = max(1.0, self.pace.threads / self.settings.cores)
         self.pace.expect({"preprocess": prepared - started, "infer": seconds}, crowd)
         if self.wide is not None:
             prepared = time.perf_counter()

@@ -35,12 +35,12 @@ class Average:
 class Pace:
     """Seconds of one thread that a picture takes to prepare, and of one lane to infer.
 
-    `lanes` is 0 where the preparing thread infers too. Written by threads and read by the event loop: a lost
-    update of a mean does no harm.
+    `lanes` is 0 where the preparing thread infers too; `threads` is how many prepare at the same time. Written by
+    threads and read by the event loop: a lost update of a mean does no harm.
     """
 
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
+    def __init__(self, lanes: int, threads: int = 1) -> None:
+        self.lanes, self.threads = lanes, threads
         self.prepare = Average()
         self.infer = Average()
         self.pending = 0

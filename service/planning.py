@@ -52,6 +52,19 @@ def planned(
     return plan, points
 
 
+SHORT = 0.0055
+"""Seconds of a thread for a picture, below which one thread more than cores pays where pictures share calls: there is
+always one that waits for the interpreter. A slower network loses a hundredth or two by it, for its calls have smaller
+shares of the caches; one by one it does not."""
+
+
+def abreast(settings: Settings, plan: Plan, seconds: float) -> int:
+    """Threads that work at the same time on pictures which take one thread so long: as set, or as is faster."""
+    if "threads" in settings.model_fields_set or plan.together == 1 or seconds < SHORT:
+        return settings.threads
+    return min(settings.threads, settings.cores)
+
+
 def working_off(run: Run, pictures: Sequence[bytes], spec: Preprocess) -> Work:
     """Work for a measurement: so many of `pictures`, in turns and from any thread, the whole way to their answers."""
     turns = cycle(pictures)

@@ -1,5 +1,7 @@
 """The threads that prepare pictures and, where no lane does, run them.
 
+As many work at the same time as are right for the model whose picture is next (service/planning.py).
+
 A thread that becomes free takes several pictures at once where as many are left for every other thread, and runs them
 in one call (service/together.py). Nobody waits for a companion to come, and nothing is handed from thread to
 thread.
@@ -35,6 +37,8 @@ class Pool:
         self._waiting: deque[tuple[ServedModel, Job]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._working = threads
+        """Threads that do not wait for pictures; each does as soon as it runs."""
         self._threads: list[threading.Thread] = []
         try:
             for number in range(threads):
@@ -51,7 +55,8 @@ class Pool:
             if self._closed:
                 return False
             self._waiting.append((model, job))
-            self._changed.notify()
+            if self._has_turn():
+                self._changed.notify()
             return True
 
     @property
@@ -87,7 +92,8 @@ class Pool:
     def _take(self) -> tuple[ServedModel, list[Job]] | None:
         """The first job and those that share its call; None once the pool was closed."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            self._working -= 1
+            while not self._has_turn() and not self._closed:
                 self._changed.wait()
             if not self._waiting:
                 return None
@@ -95,11 +101,18 @@ class Pool:
             jobs, together = [first], model.together
             while len(jobs) < together and self._joins(model, jobs):
                 jobs.append(self._waiting.popleft()[1])
+            self._working += 1
+            if self._has_turn():
+                self._changed.notify()  # what was next before had no use for more threads
             return model, jobs
+
+    def _has_turn(self) -> bool:
+        """Whether one more thread may work on what is next."""
+        return bool(self._waiting) and self._working < self._waiting[0][0].pace.threads
 
     def _joins(self, model: ServedModel, jobs: list[Job]) -> bool:
         """Whether the next one that waits shares the call of `jobs`: as many are left for every other thread."""
-        if len(self._waiting) < len(jobs) * len(self._threads):
+        if len(self._waiting) < len(jobs) * model.pace.threads:
             return False
         other, job = self._waiting[0]
         return other is model and _shares(job) and _shares(jobs[0])

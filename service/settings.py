@@ -48,8 +48,8 @@ def default_threads() -> int:
     """One more than there are cores, where several are this process's own.
 
     Whenever one of them waits for the interpreter's lock, another one computes: a few per cent more pictures of a
-    fast network, and no fewer of a slow one. Under a quota on larger machines one more thread would only use the quota
-    up sooner, and all of them would be stopped until the next period.
+    fast network. Slow ones have no use for it (service/planning.py). Under a quota on larger machines one more thread
+    would only use the quota up sooner, and all of them would be stopped until the next period.
     """
     cores = available_cores()
     return cores + 1 if cores > 1 and below_quota() else cores

@@ -61,8 +61,8 @@ def test_a_quiet_while_ends_the_holding() -> None:
 
 
 def test_the_rate_is_that_of_the_pictures_that_are_there() -> None:
-    admission = Admission(100, 2, 1000)
-    fast, slow, batches = Pace(0), Pace(0), Pace(1)
+    admission = Admission(100, 1000)
+    fast, slow, batches = Pace(0, 2), Pace(0, 2), Pace(1, 2)
     admission.paces = [fast, slow, batches]
     assert admission.rate() == 0.0
     for pace, seconds in ((fast, 0.01), (slow, 0.08)):

@@ -11,7 +11,7 @@ from service.deliveries import LONGEST, MOST, Deliveries
 
 
 def model(pool_seconds: float = 0.002, cap: int = 1) -> Any:
-    return SimpleNamespace(plan=SimpleNamespace(cap=cap), pace=SimpleNamespace(pool_seconds=pool_seconds))
+    return SimpleNamespace(plan=SimpleNamespace(cap=cap), pace=SimpleNamespace(pool_seconds=pool_seconds, threads=2))
 
 
 def counted(ended: int, announced: int, served: Any) -> tuple[list[int], int]:

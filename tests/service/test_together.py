@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bundle.errors import ImageError
 from bundle.image import decode
@@ -23,8 +19,7 @@ from service.engine import Engine, Outcome
 from service.errors import DeadlinePassed, Overloaded
 from service.pace import Pace
 from service.patience import Patience
-from service.planning import in_company, on_cpu, planned
-from service.pool import LARGEST_SHARED, Pool
+from service.planning import abreast, in_company, on_cpu, planned
 from service.settings import Settings
 from service.together import SEVERAL, best_together, rate
 from tests.pictures import COLOURS, encode, plain
@@ -189,132 +184,6 @@ def test_a_call_takes_a_part_of_the_longest_wait_at_most(tiny_bundle: Path) -> N
     assert found == [3, 3, 2, 1, 1]
 
 
-class Listed:
-    """As much of a model as a pool needs; a call of `work` waits for `go`."""
-
-    def __init__(self, several: int = SEVERAL) -> None:
-        self.together = several
-        self.taken: list[list[Any]] = []
-        self.go = threading.Semaphore(0)
-        self.came = threading.Semaphore(0)
-
-    def work(self, jobs: list[Any]) -> None:
-        self.taken.append(jobs)
-        self.came.release()
-        assert self.go.acquire(timeout=10)
-
-
-class Waiting:
-    """As much of a job as a pool needs."""
-
-    def __init__(self, size: int = 1000, explain: object = None) -> None:
-        self.size, self.explain = size, explain
-
-
-def worked_off(jobs: list[tuple[Listed, Waiting]], threads: int = 1) -> None:
-    """Let a pool take the first one, then find all the others waiting, and end when they are done."""
-    pool = Pool(threads, lambda *_: None)  # type: ignore[arg-type]
-    models = dict.fromkeys(model for model, _ in jobs)
-    assert pool.submit(*jobs[0])  # type: ignore[arg-type]
-    assert jobs[0][0].came.acquire(timeout=10)
-    for model, job in jobs[1:]:
-        assert pool.submit(model, job)  # type: ignore[arg-type]
-    for model in models:
-        model.go.release(len(jobs))
-    until = time.monotonic() + 10
-    while sum(len(taken) for model in models for taken in model.taken) < len(jobs):
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    pool.close()
-
-
-@pytest.mark.parametrize(
-    ("others", "sizes"),
-    [
-        ([Waiting(), Waiting(), Waiting(), Waiting(), Waiting()], [1, 3, 2]),
-        ([Waiting(), Waiting(LARGEST_SHARED + 1), Waiting(), Waiting()], [1, 1, 1, 2]),
-        ([Waiting(), Waiting(LARGEST_SHARED), Waiting(), Waiting()], [1, 3, 1]),
-        ([Waiting(), Waiting(explain=1), Waiting(explain=2), Waiting(), Waiting()], [1, 1, 1, 1, 2]),
-    ],
-    ids=["three at most", "a large one alone", "not that large", "explained ones alone"],
-)
-def test_who_shares_a_call(others: list[Waiting], sizes: list[int]) -> None:
-    model = Listed()
-    worked_off([(model, job) for job in [Waiting(), *others]])
-    assert [len(taken) for taken in model.taken] == sizes
-
-
-def test_models_share_nothing() -> None:
-    one, other = Listed(), Listed()
-    worked_off([(one, Waiting()), (one, Waiting()), (other, Waiting()), (one, Waiting()), (one, Waiting())])
-    assert [len(taken) for taken in one.taken] == [1, 1, 2]
-    assert [len(taken) for taken in other.taken] == [1]
-
-
-def test_as_many_are_left_for_every_other_thread() -> None:
-    model = Listed()
-    pool = Pool(3, lambda *_: None)  # type: ignore[arg-type]
-    for _ in range(3):
-        pool.submit(model, Waiting())  # type: ignore[arg-type]
-        assert model.came.acquire(timeout=10)
-    for _ in range(5):
-        pool.submit(model, Waiting())  # type: ignore[arg-type]
-    model.go.release()
-    assert model.came.acquire(timeout=10)
-    assert [len(taken) for taken in model.taken] == [1, 1, 1, 2]
-    model.go.release()
-    assert model.came.acquire(timeout=10)
-    assert len(model.taken[-1]) == 1
-    model.go.release(8)
-    pool.close()
-
-
-@settings(deadline=None)
-@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
-def test_every_job_is_taken_once_and_in_order(count: int, threads: int, several: int) -> None:
-    model = Listed(several)
-    jobs = [Waiting() for _ in range(count)]
-    worked_off([(model, job) for job in jobs], threads)
-    taken = [job for call in model.taken for job in call]
-    assert sorted(map(id, taken)) == sorted(map(id, jobs))
-    assert max(len(call) for call in model.taken) <= several
-    for call in model.taken:
-        assert [jobs.index(job) for job in call] == list(range(jobs.index(call[0]), jobs.index(call[0]) + len(call)))
-
-
-def test_closing_refuses_who_waits_and_lets_who_runs_end() -> None:
-    refused: list[Waiting] = []
-    pool = Pool(1, lambda _, job: refused.append(job))  # type: ignore[arg-type, func-returns-value]
-    model, running, waiting = Listed(), Waiting(), Waiting()
-    pool.submit(model, running)  # type: ignore[arg-type]
-    assert model.came.acquire(timeout=10)
-    pool.submit(model, waiting)  # type: ignore[arg-type]
-    closing = threading.Thread(target=pool.close)
-    closing.start()
-    until = time.monotonic() + 10
-    while not refused:
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    model.go.release()
-    closing.join(10)
-    assert not closing.is_alive()
-    assert refused == [waiting]
-    assert model.taken == [[running]]
-    assert not pool.submit(model, Waiting())  # type: ignore[arg-type]
-
-
-def test_a_thread_survives_what_fails(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing(Listed):
-        def work(self, jobs: list[Any]) -> None:
-            super().work(jobs)
-            raise ValueError("after the answer")
-
-    model = Failing(1)
-    worked_off([(model, Waiting()), (model, Waiting())])
-    assert len(model.taken) == 2
-    assert caplog.text.count("what follows an answer failed") == 2
-
-
 def test_several_unless_one_by_one_is_clearly_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(one: float, several: float) -> int:
         monkeypatch.setattr(together, "rate", lambda _, size, *__: one if size == 1 else several)
@@ -355,6 +224,25 @@ def test_a_start_measures_it_on_the_cores_only(tiny_bundle: Path, monkeypatch: p
     assert [plan(OnCores(), how).together for how in ("off", 1, "small", 8)] == [1, 1, SEVERAL, 1]
     assert asked == [2]
     assert not on_cpu(Recorded())
+
+
+@pytest.mark.parametrize(
+    ("given", "together", "seconds", "expected"),
+    [
+        ({}, SEVERAL, 0.02, 2),
+        ({}, SEVERAL, 0.004, 3),
+        ({}, 1, 0.02, 3),
+        ({"threads": 3}, SEVERAL, 0.02, 3),
+        ({"threads": 1}, SEVERAL, 0.004, 1),
+    ],
+    ids=["slow", "fast", "one by one", "as set", "fewer than cores"],
+)
+def test_one_thread_more_than_cores_where_it_pays(
+    given: dict[str, int], together: int, seconds: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.settings.available_cores", lambda: 2)
+    monkeypatch.setattr("service.settings.below_quota", lambda: True)
+    assert abreast(Settings(models=Path(), **given), Plan(1, 2, 1, together), seconds) == expected
 
 
 def test_an_answer_that_depends_on_its_company_is_found_at_the_start(tiny_bundle: Path) -> None:
