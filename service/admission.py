@@ -18,7 +18,7 @@ FLOOD_SECONDS = 0.25
 """Of the most that may go out at once, as many may come in one moment: arrivals come in clusters."""
 QUIET = 2.0
 LONGEST = 1.0
-PER_ANSWER = 0.5
+PER_ANSWER = 0.25
 """Refusals that leave for each answer while the others are held: to refuse somebody who asks again at once and hands
 over the picture each time takes one or two hundredths of an answer of a slow network."""
 LEAST, BURST = 10.0, 25

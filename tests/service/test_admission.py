@@ -30,7 +30,7 @@ def test_as_many_refusals_as_answers_go_out_at_once(seed: int, answers: float) -
 
 def test_whoever_comes_straight_back_is_held() -> None:
     """Eight clients, each back a millisecond after its refusal."""
-    pacer, answers = Pacer(cores=2), 24.0
+    pacer, answers = Pacer(cores=2), 48.0
     back = [100 + number / 8000 for number in range(8)]
     refused: list[float] = []
     while (now := heapq.heappop(back)) < 130:
