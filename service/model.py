@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,8 @@ Alone = Callable[[], bool]
 CHOICE_SECONDS = 0.1
 COMPANY_SHARE = 0.25
 """Of CONVOY_MAX_WAIT: who sets it to some milliseconds wants prompt answers, and those of one call come together."""
+LEARNED = 3
+"""Pictures by which a start judges the pace: one that somebody else delayed, or a large one, does not count."""
 COMPANY_CHECKS = 2
 """Golden pictures that are checked beside others too: alone it is all of them."""
 
@@ -72,20 +77,25 @@ class ServedModel:
 
     def _learn(self) -> None:
         """A first idea of the pace, so that the first burst is already admitted by time."""
+        pictures = [self.bundle.path(golden.image) for golden in self.bundle.manifest.golden]
+        timed = [self._timed(picture) for picture, _ in zip(cycle(pictures), range(LEARNED), strict=False)]
+        prepare, infer = (statistics.median(seconds) for seconds in zip(*timed, strict=True))
+        if on_cpu(self.runtime):
+            self.pace.threads = abreast(self.settings, self.plan, prepare + infer)
+        # Under load more threads than cores share these, and each takes longer.
+        self.pace.expect({"preprocess": prepare, "infer": infer}, self.pace.threads / self.settings.cores)
+        if self.wide is not None:
+            started = time.perf_counter()
+            self.wide.run(np.zeros((1, *self.input_shape), np.uint8))
+            self.pace.infer.reach(time.perf_counter() - started)
+
+    def _timed(self, picture: Path) -> tuple[float, float]:
+        """Seconds of the calling thread to prepare it, and of one call of the runtime."""
         started = time.perf_counter()
-        pixels = preprocess(decode(self.bundle.path(self.bundle.manifest.golden[0].image)), self._spec)
+        pixels = preprocess(decode(picture), self._spec)
         prepared = time.perf_counter()
         self.runtime.run(pixels[np.newaxis])
-        seconds = time.perf_counter() - prepared
-        own = prepared - started + (0.0 if self.pace.lanes else seconds)
-        self.pace.threads = abreast(self.settings, self.plan, own)
-        # Under load more threads than cores share these, and each takes longer.
-        crowd = max(1.0, self.pace.threads / self.settings.cores)
-        self.pace.expect({"preprocess": prepared - started, "infer": seconds}, crowd)
-        if self.wide is not None:
-            prepared = time.perf_counter()
-            self.wide.run(pixels[np.newaxis])
-            self.pace.infer.reach(time.perf_counter() - prepared)
+        return prepared - started, time.perf_counter() - prepared
 
     @property
     def together(self) -> int:
@@ -233,6 +243,7 @@ class ServedModel:
                 "max_batch": self.plan.cap,
                 "lanes": self.plan.lanes,
                 "together": self.plan.together,
+                "abreast": self.pace.threads,
                 "threads": self.plan.threads,
                 "lone": self.wide is not None,
                 "curve": [point.as_dict() for point in self.curve],

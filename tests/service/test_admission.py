@@ -62,17 +62,17 @@ def test_a_quiet_while_ends_the_holding() -> None:
 
 def test_the_rate_is_that_of_the_pictures_that_are_there() -> None:
     admission = Admission(100, 1000)
-    fast, slow, batches = Pace(0, 2), Pace(0, 2), Pace(1, 2)
+    fast, slow, batches = Pace(0, 3), Pace(0, 2), Pace(1, 2)
     admission.paces = [fast, slow, batches]
     assert admission.rate() == 0.0
     for pace, seconds in ((fast, 0.01), (slow, 0.08)):
         pace.expect({"preprocess": 0.0, "infer": seconds}, 1.0)
     admission.take(slow, 4, 0)
     assert admission.rate() == pytest.approx(25)
-    admission.take(fast, 16, 0)
-    assert admission.rate() == pytest.approx(20 / 0.24)
+    admission.take(fast, 24, 0)
+    assert admission.rate() == pytest.approx(28 / 0.24)
     admission.give_back(slow, 4, 0)
-    admission.give_back(fast, 16, 0)
+    admission.give_back(fast, 24, 0)
     batches.expect({"preprocess": 0.001, "infer": 0.02}, 1.0)
     admission.take(batches, 10, 0)
     assert admission.rate() == pytest.approx(50)

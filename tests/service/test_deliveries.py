@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from service.deliveries import LONGEST, MOST, Deliveries
 
 
-def model(pool_seconds: float = 0.002, cap: int = 1) -> Any:
-    return SimpleNamespace(plan=SimpleNamespace(cap=cap), pace=SimpleNamespace(pool_seconds=pool_seconds, threads=2))
+def model(pool_seconds: float = 0.002, cap: int = 1, threads: int = 2) -> Any:
+    pace = SimpleNamespace(pool_seconds=pool_seconds, threads=threads)
+    return SimpleNamespace(plan=SimpleNamespace(cap=cap), pace=pace)
 
 
 def counted(ended: int, announced: int, served: Any) -> tuple[list[int], int]:
@@ -51,6 +52,12 @@ def test_answers_go_together_while_others_are_queued() -> None:
 
 def test_every_answer_of_a_slow_model_goes_at_once() -> None:
     assert counted(20, 40, model(pool_seconds=LONGEST * 2)) == (list(range(20)), 20)
+
+
+def test_as_many_go_together_as_the_threads_of_the_model_get_done() -> None:
+    """In LONGEST; each wake takes what has ended since the last one."""
+    assert counted(6, 40, model(LONGEST / 3, threads=1)) == (list(range(6)), 2)
+    assert counted(6, 40, model(LONGEST / 3, threads=2)) == (list(range(6)), 1)
 
 
 def test_answers_of_batches_go_at_once() -> None:

@@ -97,11 +97,11 @@ def test_as_many_are_left_for_every_other_thread() -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5))
-def test_every_job_is_taken_once_and_in_order(count: int, threads: int, several: int) -> None:
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 3), st.integers(1, 5))
+def test_every_job_is_taken_once_and_in_order(count: int, threads: int, spare: int, several: int) -> None:
     model = Listed(several, threads)
     jobs = [Waiting() for _ in range(count)]
-    worked_off([(model, job) for job in jobs], threads)
+    worked_off([(model, job) for job in jobs], threads + spare)
     taken = [job for call in model.taken for job in call]
     assert sorted(map(id, taken)) == sorted(map(id, jobs))
     assert max(len(call) for call in model.taken) <= several

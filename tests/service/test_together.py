@@ -245,6 +245,25 @@ def test_one_thread_more_than_cores_where_it_pays(
     assert abreast(Settings(models=Path(), **given), Plan(1, 2, 1, together), seconds) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "short", "threads"),
+    [(OnCores, 0.0, 2), (OnCores, 10.0, 3), (Recorded, 0.0, 3)],
+    ids=["slow", "fast", "GPU"],
+)
+def test_a_start_finds_how_many_threads_work_at_the_same_time(
+    kind: type[Recorded], short: float, threads: int, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.settings.available_cores", lambda: 2)
+    monkeypatch.setattr("service.settings.below_quota", lambda: True)
+    monkeypatch.setattr("service.planning.SHORT", short)
+    engine = served(tiny_bundle, kind(), batching="small")
+    model = engine.ready().find(None)
+    assert model.pace.threads == model.describe()["batching"]["abreast"] == threads
+    assert engine._deliveries is not None
+    assert engine._deliveries._threads == 2
+    engine.stop()
+
+
 def test_an_answer_that_depends_on_its_company_is_found_at_the_start(tiny_bundle: Path) -> None:
     class Confused(OnCores):
         def run(self, batch: Any) -> Any:
