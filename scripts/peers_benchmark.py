@@ -279,8 +279,10 @@ class Record:
         self.rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.is_file() else []
 
     def has(self, key: dict[str, Any]) -> bool:
-        """Whether such a row is finished."""
-        return any(all(row.get(name) == value for name, value in key.items()) for row in self.rows)
+        """Whether such a row is finished: with turns that were long enough."""
+        return any(
+            "turn_seconds" in row and all(row.get(name) == value for name, value in key.items()) for row in self.rows
+        )
 
     def add(self, row: dict[str, Any]) -> None:
         """In the place of an older row of the same kind; through a sibling, so that no half file is ever seen."""

@@ -99,9 +99,9 @@ def taken(rows: list[Row]) -> str:
     generator = max(found["generator_share_of_cores"] for row in rows for found in row["servers"].values())
     commands = "\n".join(f"    {each}" for each in dict.fromkeys(row["command"] for row in rows))
     rounds = " or ".join(sorted({f"{row['rounds']} rounds of {row['seconds']:g} s" for row in rows}))
-    longest = max(row.get("turn_seconds", row["seconds"]) for row in rows)
-    if longest > min(row["seconds"] for row in rows):
-        rounds += f" (up to {longest:g} s where the limit needs so long to answer each connection {ANSWERS_EACH} times)"
+    if longer := [row["turn_seconds"] for row in rows if row.get("turn_seconds", 0.0) > row["seconds"]]:
+        rounds += f" (up to {max(longer):g} s where the limit needs so long to answer each connection {ANSWERS_EACH} "
+        rounds += "times)"
     return (
         f"{' and '.join(days)}, {'; '.join(machines)}; medians of {rounds}. The generator shares the cores and took at "
         f"most {100 * generator:.1f} % of them:\n\n{commands}"

@@ -304,11 +304,12 @@ def test_finished_rows_are_kept_and_not_measured_again(tmp_path: Path) -> None:
     key = {"model": "m", "entered": ["convoy"], "rounds": 5}
     record = Record(tmp_path / "peers.json")
     assert not record.has({**key, "connections": 8})
-    record.add({**key, "connections": 8, "limit": 1})
+    record.add({**key, "connections": 8, "turn_seconds": 2.0, "limit": 1})
     record.add({**key, "connections": 32, "limit": 2})
     again = Record(tmp_path / "peers.json")
     assert again.has({**key, "connections": 8})
     assert not again.has({**key, "rounds": 3, "connections": 8})
+    assert not again.has({**key, "connections": 32})
     again.add({**key, "connections": 8, "limit": 3})
     assert [row["limit"] for row in Record(tmp_path / "peers.json").rows] == [2, 3]
 

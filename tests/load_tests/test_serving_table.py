@@ -112,6 +112,8 @@ def test_the_table_has_every_server_and_marks_the_best_peer() -> None:
 def test_longer_turns_are_named() -> None:
     text = peers_section([row(8, turn_seconds=3.0), row(64, turn_seconds=10.2)])
     assert "5 rounds of 3 s (up to 10.2 s where" in text
+    text = peers_section([row(8, seconds=2.0, turn_seconds=2.0), row(64, seconds=3.0)])
+    assert "medians of 5 rounds of 2 s or 5 rounds of 3 s. " in text
 
 
 def test_a_server_that_was_left_out_is_named_with_its_reason() -> None:
