@@ -30,7 +30,9 @@ def test_not_ready_before_and_ready_after_loading(tiny_settings: Settings) -> No
         engine.models()
 
 
-def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def release(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No bundle goes on being loaded until this is set."""
     release = threading.Event()
     original = ServedModel.__init__
 
@@ -39,6 +41,10 @@ def test_loading_answers_503_with_retry_after(tiny_settings: Settings, monkeypat
         original(self, *arguments)
 
     monkeypatch.setattr(ServedModel, "__init__", wait)
+    return release
+
+
+def test_loading_answers_503_with_retry_after(tiny_settings: Settings, release: threading.Event) -> None:
     engine = new_engine()
     loading = engine.start(tiny_settings)
     with served(engine) as service:
@@ -100,15 +106,7 @@ def test_the_golden_answers_guard_the_door(tiny_bundle: Path, monkeypatch: pytes
     assert isinstance(caught.value, ConvoyError)
 
 
-def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = threading.Event()
-    original = ServedModel.__init__
-
-    def wait(self: ServedModel, *arguments: Any) -> None:
-        assert release.wait(10)
-        original(self, *arguments)
-
-    monkeypatch.setattr(ServedModel, "__init__", wait)
+def test_a_stop_while_loading_is_not_undone(tiny_settings: Settings, release: threading.Event) -> None:
     engine = new_engine()
     loading = engine.start(tiny_settings)
     engine.stop()
