@@ -230,13 +230,13 @@ def described(contender: Contender, field: Field) -> dict[str, Any]:
 
 def estimate(field: Field, connections: list[int], rounds: int, seconds: float) -> float:
     """Seconds that the bundle's rows will take: turns, and the first and last answers that are waited for."""
-    long = {count: turn_seconds(count, field.limit, seconds) for count in connections}
+    lengths = {count: turn_seconds(count, field.limit, seconds) for count in connections}
     total = 0.0
     for name in list(field.entrants):
         turn = field.take(name, 2 * available_cores(), WARM_SECONDS)
         speed = max(1.0, turn.images_per_second) if turn else 1.0
-        total += sum(rounds * (max(RAMP, count / speed) + long[count] + count / speed) for count in connections)
-    return total + len(field.limits) * rounds * sum(long.values())
+        total += sum(rounds * (max(RAMP, count / speed) + lengths[count] + count / speed) for count in connections)
+    return total + len(field.limits) * rounds * sum(lengths.values())
 
 
 def pythons(contenders: list[Contender]) -> tuple[dict[str, Path], dict[str, str]]:

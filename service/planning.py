@@ -54,15 +54,15 @@ def planned(
 
 SHORT = 0.0055
 """Seconds of a thread for a picture, below which one thread more than cores pays where pictures share calls: there is
-always one that waits for the interpreter. A slower network loses a hundredth or two by it, for its calls have smaller
-shares of the caches; one by one it does not."""
+always one that waits for the interpreter. A slower network loses a hundredth or two by it, most likely because its
+calls have smaller shares of the caches; one by one it did not."""
 
 
 def abreast(settings: Settings, plan: Plan, seconds: float) -> int:
     """Threads that work at the same time on pictures which take one thread so long: as set, or as is faster."""
     if "threads" in settings.model_fields_set or plan.together == 1 or seconds < SHORT:
         return settings.threads
-    return min(settings.threads, settings.cores)
+    return settings.cores
 
 
 def working_off(run: Run, pictures: Sequence[bytes], spec: Preprocess) -> Work:
