@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,9 +71,11 @@ def demo(
 
 @contextmanager
 def _service(bundle: Path, port: int, log: Path) -> Iterator[None]:
-    """The service in a process of its own, ready, and gone at the end of the block."""
+    """The service in a process of its own, ready, and gone at the end of the block, or when this one is to end."""
     from service import run
 
+    # Without it SIGTERM ends this process alone, and the port stays taken.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with log.open("wb") as output:
         process = subprocess.Popen(
             run.command("127.0.0.1", port), env=run.environment(bundle), stdout=output, stderr=output
@@ -85,6 +89,7 @@ def _service(bundle: Path, port: int, log: Path) -> Iterator[None]:
                 process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
+            signal.signal(signal.SIGTERM, before)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
