@@ -52,11 +52,13 @@ def spread(load: Callable[[int], Runtime], shape: tuple[int, ...], threads: int)
 AWAKE = 0.008
 """Seconds after a call in which the cores that it had are still awake."""
 SETTLING, SETTLING_PAUSED = 32, 3
-"""Pictures after a change of ways until the cores have settled; where a pause was before each, they never do."""
+"""Pictures after a change to all cores until these have settled; where a pause was before each, they never do."""
+SETTLING_ONE = 3
+"""After a change to one core."""
 SETTLED = 0.2
 """Seconds of calls after which they have in any case."""
 JUDGED = 16
-"""The latest pictures by which a way is judged."""
+"""The latest pictures by which a way is judged; half of them are enough to see that it is no better."""
 BETTER = 0.97
 """Of the time of the way that was best: one that takes more of it is no better."""
 OFTEN, SELDOM = 512, 8192
@@ -66,11 +68,12 @@ OFTEN, SELDOM = 512, 8192
 class Choice:
     """Which of two ways takes less time: 0 or 1.
 
-    A way is kept for `settling` pictures, which say nothing, and then for JUDGED at a time, whose median counts: a
-    single slow call is somebody else's doing. What the other way takes is known from when it was last tried.
+    A way is kept for its number of `settling` pictures, which say nothing, and then for JUDGED at a time, whose median
+    counts: a single slow call is somebody else's doing. What the other way takes is known from when it was last tried,
+    and it is left as soon as its median cannot be the better one any more.
     """
 
-    def __init__(self, settling: int) -> None:
+    def __init__(self, settling: tuple[int, int]) -> None:
         self._settling = settling
         self._seconds: tuple[deque[float], deque[float]] = (deque(maxlen=JUDGED), deque(maxlen=JUDGED))
         self._best = 0
@@ -79,14 +82,14 @@ class Choice:
 
     def next(self) -> int:
         """The way of the next picture."""
-        if self._judged >= JUDGED:
+        if self._judged >= JUDGED or self._hopeless():
             self._decide()
         return self._way
 
     def took(self, seconds: float) -> None:
         """What the picture needed that went this way."""
         self._since_look += 1
-        if self._unjudged < self._settling and self._unjudged_seconds < SETTLED:
+        if self._unjudged < self._settling[self._way] and self._unjudged_seconds < SETTLED:
             self._unjudged += 1
             self._unjudged_seconds += seconds
         else:
@@ -96,6 +99,14 @@ class Choice:
     def _take(self, way: int) -> None:
         self._way, self._judged = way, 0
         self._unjudged, self._unjudged_seconds = 0, 0.0
+        self._seconds[way].clear()
+
+    def _hopeless(self) -> bool:
+        """Whether the other way is tried and too many of its pictures took too long for their median to be better."""
+        if self._way == self._best:
+            return False
+        limit = BETTER * self._median(self._best)
+        return sum(seconds >= limit for seconds in self._seconds[self._way]) >= JUDGED // 2
 
     def _decide(self) -> None:
         self._judged = 0
@@ -127,7 +138,7 @@ class Lone:
 
     def __init__(self, wide: Run, one: Run) -> None:
         self._ways = (wide, one)
-        self._choices = {True: Choice(SETTLING_PAUSED), False: Choice(SETTLING)}
+        self._choices = {True: Choice((SETTLING_PAUSED, SETTLING_ONE)), False: Choice((SETTLING, SETTLING_ONE))}
         self._ended = -math.inf
 
     def run(self, batch: Batch) -> Probabilities:

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from service import lone, runtime
 from service.lone import (
     AWAKE,
+    BETTER,
     JUDGED,
     MUST_GAIN,
     OFTEN,
     SELDOM,
     SETTLED,
     SETTLING,
+    SETTLING_ONE,
     SETTLING_PAUSED,
     Choice,
     Lone,
@@ -34,7 +36,9 @@ from tests.service.devices import Held, Recorded
 from tests.service.test_batching import GOOD, ask, given_back
 
 LONGEST_STAY = SETTLING + JUDGED
-"""Pictures until a way is left again."""
+"""Pictures until all cores are left again."""
+LOOK = SETTLING_ONE + JUDGED // 2
+"""Pictures on one core until that is seen to be slower."""
 
 
 class Clock:
@@ -136,7 +140,7 @@ def test_a_lone_picture_goes_the_way_that_takes_less_time(clock: Clock, extra: f
     """But for a look at the other one after 512 pictures, and after twice as many each time."""
     taken = shares(clock, extra, gap)
     assert sum(taken) == 10_000
-    stay = (SETTLING_PAUSED if gap > AWAKE else SETTLING) + JUDGED
+    stay = LOOK if best == 0 else SETTLING_PAUSED + JUDGED // 2
     assert taken[1 - best] == pytest.approx(4 * stay, abs=stay)
 
 
@@ -147,7 +151,7 @@ def test_the_longer_a_way_was_best_the_more_seldom_the_other_one_is_tried(clock:
     for number in range(6 * SELDOM):
         chooser.run(PICTURE)
         clock.now += 0.004
-        if len(one.sizes) > before and number - (looks[-1] if looks else 0) >= LONGEST_STAY:
+        if len(one.sizes) > before and number - (looks[-1] if looks else 0) >= LOOK:
             looks.append(number)
         before = len(one.sizes)
     gaps = [later - earlier for earlier, later in pairwise(looks[1:])]
@@ -204,7 +208,7 @@ def test_slow_networks_settle_in_fewer_pictures(clock: Clock) -> None:
     for _ in range(100):
         chooser.run(PICTURE)
         clock.now += 0.004
-    assert len(one.sizes) == JUDGED + SETTLED / 0.1
+    assert len(one.sizes) == JUDGED // 2 + SETTLED / 0.1
 
 
 def test_a_slow_call_now_and_then_changes_nothing(clock: Clock) -> None:
@@ -214,7 +218,7 @@ def test_a_slow_call_now_and_then_changes_nothing(clock: Clock) -> None:
         wide.asleep = number % 5 == 0
         chooser.run(PICTURE)
         clock.now += 0.004
-    assert len(one.sizes) == LONGEST_STAY  # the first ones
+    assert len(one.sizes) == LOOK  # the first ones
 
 
 @pytest.mark.parametrize("calls", [2, 24])
@@ -228,7 +232,7 @@ def test_cores_that_need_some_calls_to_wake_are_given_them(clock: Clock, calls: 
         chooser.run(PICTURE)
         asleep = asleep - 1 if len(wide.sizes) > before else calls
         clock.now += 0.004
-    assert len(one.sizes) <= 4 * LONGEST_STAY
+    assert len(one.sizes) <= 4 * LOOK
 
 
 def test_pictures_of_a_crowd_keep_the_cores_awake(clock: Clock) -> None:
@@ -245,7 +249,33 @@ def test_pictures_of_a_crowd_keep_the_cores_awake(clock: Clock) -> None:
         clock.now += AWAKE / 2
         chooser.run(PICTURE)
         clock.now += 0.3
-    assert len(wide.sizes) == 200 - LONGEST_STAY
+    assert len(wide.sizes) == 200 - LOOK
+
+
+@given(st.lists(st.sampled_from([0.5, BETTER - 0.01, BETTER, 1.0, 3.0]), min_size=JUDGED, max_size=JUDGED))
+def test_a_look_that_ends_early_decides_as_a_whole_one_would(seconds: list[float]) -> None:
+    choice = Choice((0, 0))
+    for _ in range(JUDGED):
+        assert choice.next() == 0
+        choice.took(1.0)
+    taken = 0
+    for took in seconds:
+        if choice.next() == 0:
+            break
+        choice.took(took)
+        taken += 1
+    better = sorted(seconds)[JUDGED // 2] < BETTER
+    assert choice.next() == int(better)
+    assert (taken == JUDGED) or not better
+
+
+def test_a_look_does_not_remember_the_one_before() -> None:
+    """The machine has changed since: eight slow pictures of long ago would outvote those of now."""
+    choice = Choice((0, 0))
+    for number in range(2 * OFTEN):
+        way = choice.next()
+        choice.took(1.0 if way == 0 else 2.0 if number < OFTEN else 0.5)
+    assert choice.next() == 1
 
 
 class OnCores(Held):
