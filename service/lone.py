@@ -53,7 +53,7 @@ AWAKE = 0.008
 """Seconds after a call in which the cores that it had are still awake."""
 SETTLING, SETTLING_PAUSED = 32, 3
 """Pictures after a change to all cores until these have settled; where a pause was before each, they never do."""
-SETTLING_ONE = 3
+SETTLING_ONE = 1
 """After a change to one core."""
 SETTLED = 0.2
 """Seconds of calls after which they have in any case."""
@@ -61,6 +61,8 @@ JUDGED = 16
 """The latest pictures by which a way is judged; half of them are enough to see that it is no better."""
 BETTER = 0.97
 """Of the time of the way that was best: one that takes more of it is no better."""
+FEW, CLEARLY = 3, 1.3
+"""So many pictures that all take so many times as long need no more of them."""
 OFTEN, SELDOM = 512, 8192
 """Pictures between two looks at the other way: at first, and once the same way was found to be best a few times."""
 
@@ -70,7 +72,7 @@ class Choice:
 
     A way is kept for its number of `settling` pictures, which say nothing, and then for JUDGED at a time, whose median
     counts: a single slow call is somebody else's doing. What the other way takes is known from when it was last tried,
-    and it is left as soon as its median cannot be the better one any more.
+    and it is left as soon as its first pictures are clearly slower or its median cannot be the better one any more.
     """
 
     def __init__(self, settling: tuple[int, int]) -> None:
@@ -102,11 +104,13 @@ class Choice:
         self._seconds[way].clear()
 
     def _hopeless(self) -> bool:
-        """Whether the other way is tried and too many of its pictures took too long for their median to be better."""
-        if self._way == self._best:
+        """Whether the other way is tried and is no better, as far as it was."""
+        tried = self._seconds[self._way]
+        if self._way == self._best or len(tried) < FEW:
             return False
-        limit = BETTER * self._median(self._best)
-        return sum(seconds >= limit for seconds in self._seconds[self._way]) >= JUDGED // 2
+        usual = self._median(self._best)
+        slow = sum(seconds >= BETTER * usual for seconds in tried)
+        return min(tried) > CLEARLY * usual or slow >= JUDGED // 2
 
     def _decide(self) -> None:
         self._judged = 0
