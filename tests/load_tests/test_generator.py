@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.load_tests.measuring import ANSWER, Says, fake_service, load_test
+from tests.load_tests.measuring import ANSWER, Behaviour, Says, fake_service, load_test
 from tests.pictures import plain
 
 STALL = (1.0, 2.0)
@@ -258,17 +258,33 @@ def test_a_generator_that_ends_early_leaves_no_process(
 
 
 COLOURS = ("red", "green", "blue")
-KNEE_OF_TEN = ("--steps", 10, "--refine", 0, "--knee-check", "--slo", "p95=1s,errors=1%")
+KNEE_OF_TEN = ("--steps", 10, "--refine", 0, "--knee-check", "--slo", "p95=5s,errors=1%")
 TWO_SECONDS = ("--arrivals", "constant", "--duration", "2s", "--warmup", "0s")
 BEFORE_THE_LOAD, STEP, BELOW, ABOVE = len(COLOURS), 20, 16, 40
 """Requests: each picture once before the load, the step, 80 % of the knee, and twice the knee."""
 
 
-def test_what_follows_an_overload_was_sent_before_it_as_well(tmp_path: Path) -> None:
+def slow_in(first: int, last: int, seconds: float) -> Behaviour:
+    """Prompt, but for the requests of these numbers after the step."""
+
+    def behave(path: str, number: int, since: float) -> Says:
+        time.sleep(seconds if first <= number - BEFORE_THE_LOAD - STEP <= last else 0.0)
+        return Says()
+
+    return behave
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> Path:
     for colour in COLOURS:
         plain(colour).save(tmp_path / f"{colour}.png")
-    with fake_service(prompt) as service:
-        code, summary, text = load_test(service.url, tmp_path, tmp_path / "out", *KNEE_OF_TEN, *TWO_SECONDS)
+    return tmp_path
+
+
+def test_what_follows_an_overload_was_sent_before_it_as_well(coloured: Path) -> None:
+    """All before the overload take so long that a busy machine's pauses after it are not slower than usual."""
+    with fake_service(slow_in(1, BELOW, 0.5)) as service:
+        code, summary, text = load_test(service.url, coloured, coloured / "out", *KNEE_OF_TEN, *TWO_SECONDS)
         bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
     assert code == 0, text
     assert len(bodies) == BELOW + ABOVE + BELOW
@@ -279,19 +295,19 @@ def test_what_follows_an_overload_was_sent_before_it_as_well(tmp_path: Path) -> 
     assert summary["overload"]["normal_again_after_s"] == 0.0
 
 
-def test_that_also_holds_where_some_could_not_be_sent(tmp_path: Path) -> None:
+def test_that_also_holds_where_some_could_not_be_sent(coloured: Path) -> None:
     """The first ten of twice the knee take a second each, five at a time: the others, and who comes next, wait."""
-    for colour in COLOURS:
-        plain(colour).save(tmp_path / f"{colour}.png")
-    sent = BEFORE_THE_LOAD + STEP + BELOW
-
-    def slow_for_a_while(path: str, number: int, seconds: float) -> Says:
-        time.sleep(1.0 if sent < number <= sent + 10 else 0.0)
-        return Says()
-
     options = (*KNEE_OF_TEN, *TWO_SECONDS, "--outstanding", 5)
-    with fake_service(slow_for_a_while) as service:
-        _, summary, text = load_test(service.url, tmp_path, tmp_path / "out", *options)
+    with fake_service(slow_in(BELOW + 1, BELOW + 10, 1.0)) as service:
+        _, summary, text = load_test(service.url, coloured, coloured / "out", *options)
         bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
     assert summary["overload"]["at_200_percent"]["errors"]["not sent"] > 20, text
     assert bodies[-10:] == bodies[BELOW - 10 : BELOW]
+
+
+def test_who_waits_longer_after_an_overload_than_before_it_is_told(coloured: Path) -> None:
+    """The first second after it is slow."""
+    end = BELOW + ABOVE
+    with fake_service(slow_in(end + 1, end + BELOW // 2, 0.5)) as service:
+        _, summary, text = load_test(service.url, coloured, coloured / "out", *KNEE_OF_TEN, *TWO_SECONDS)
+    assert summary["overload"]["normal_again_after_s"] >= 1.0, text
