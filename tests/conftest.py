@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.pictures import write_colour_folder
 from tests.tiny import write_tiny_bundle
+
+# A busy machine's pause is no fault of the example that it falls into.
+hypothesis.settings.register_profile("convoy", deadline=None)
+hypothesis.settings.load_profile("convoy")
 
 
 @pytest.fixture(scope="session")

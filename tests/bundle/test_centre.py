@@ -17,7 +17,7 @@ def check(image: Image.Image, size: tuple[int, int], corners: tuple[int, int, in
     np.testing.assert_array_equal(np.asarray(resize_to_crop(image, size, corners, how)), expected)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.integers(1, 700),
     st.integers(1, 700),
@@ -36,7 +36,7 @@ def test_equals_the_whole_resize_bit_for_bit(
     check(noise(width, height, seed=width * 701 + height), size, (left, top, right, bottom), how)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(700, 5000), st.integers(700, 5000), BOTH)
 @example(4999, 5000, Image.Resampling.BICUBIC)
 def test_equals_the_whole_resize_of_a_photograph(width: int, height: int, how: Image.Resampling) -> None:

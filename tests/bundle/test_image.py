@@ -180,7 +180,7 @@ def test_a_broken_header_is_malformed() -> None:
 SEEDS = [encode(noise(24, 18), format) for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SEEDS), st.data())
 def test_damaged_files_give_an_image_or_an_image_error(seed: bytes, data: st.DataObject) -> None:
     damaged = bytearray(seed)
@@ -195,7 +195,7 @@ def test_damaged_files_give_an_image_or_an_image_error(seed: bytes, data: st.Dat
         assert image.mode == "RGB"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400))
 def test_random_bytes_give_an_image_error(data: bytes) -> None:
     with pytest.raises(ImageError):

@@ -27,7 +27,7 @@ def torchvision_pixels(image: Image.Image, wanted: Preprocess) -> np.ndarray:
     return np.asarray(transform(image))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.integers(1, 400),
     st.integers(1, 400),

@@ -72,7 +72,7 @@ def singles() -> list[Any]:
     return [probabilities_of(preprocess(decode(data), SPEC)) for data in GOOD]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False))
 def test_answers_do_not_depend_on_the_neighbours(batching: Engine, singles: list[Any], order: random.Random) -> None:
     """32 good pictures among 8 corrupt ones, in any order and with any pauses, get what each gets alone."""

@@ -128,7 +128,7 @@ def test_the_stage_is_counted(service: Served) -> None:
     assert 'convoy_stage_seconds_count{model="tiny",stage="explain"}' in service.get("/metrics").text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(wishes=st.lists(st.tuples(st.integers(0, len(PICTURES) - 1), st.booleans()), min_size=1, max_size=24))
 def test_answers_do_not_depend_on_who_explains(engine: Engine, wishes: list[tuple[int, bool]]) -> None:
     """Nobody's answer changes by asking for a map, nor by a neighbour in the batch who does."""
@@ -153,7 +153,7 @@ def test_answers_do_not_depend_on_who_explains(engine: Engine, wishes: list[tupl
             assert outcome.answer.explanation["index"] == int(expected.argmax())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     width=st.integers(1, 3000),
     height=st.integers(1, 3000),

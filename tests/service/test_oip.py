@@ -144,7 +144,7 @@ def parsed(body: bytes, length: int | None) -> None:
         assert all(isinstance(source, bytes) or source.shape == (8, 8, 3) for source in call.sources)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damaged_requests_are_understood_or_refused(data: st.DataObject) -> None:
     form = FORMS[data.draw(st.sampled_from(sorted(FORMS)))]

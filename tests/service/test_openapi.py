@@ -65,7 +65,7 @@ def ask(operation: Any, examples: int) -> None:
     for mode in modes or (GenerationMode.POSITIVE,):
         for known in (None, {name: here[name] for name in here if f"{{{name}}}" in operation.path}):
 
-            @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+            @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
             @given(operation.as_strategy(mode, **({"path_parameters": known} if known else {})))
             def check(case: schemathesis.Case) -> None:
                 case.call_and_validate(checks=CHECKS, timeout=30)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.pace import Pace
@@ -96,7 +96,6 @@ def test_as_many_are_left_for_every_other_thread() -> None:
     pool.close()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 3), st.integers(1, 5))
 def test_every_job_is_taken_once_and_in_order(count: int, threads: int, spare: int, several: int) -> None:
     model = Listed(several, threads)
