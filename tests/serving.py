@@ -65,10 +65,11 @@ def server(command: list[str], log: Path, port: int, env: dict[str, str], cwd: P
 
 @contextmanager
 def bento_server(bundle: Path, log: Path, **settings: str) -> Iterator[Server]:
-    """`convoy serve bundle` on a free port, with `CONVOY_…` settings."""
+    """`convoy serve bundle` on a free port, with `CONVOY_…` settings; nobody is refused for a busy machine's pause."""
     port = free_port()
     command = [sys.executable, "-m", "convoy.main", "serve", str(bundle), "--port", str(port)]
-    with server(command, log, port, {"CONVOY_DRAIN": "0", **run.environment(bundle), **settings}) as running:
+    patient = {"CONVOY_DRAIN": "0", "CONVOY_MAX_WAIT": "20", "BENTOML_HOME": str(log.parent / "bentoml")}
+    with server(command, log, port, {**patient, **run.environment(bundle), **settings}) as running:
         yield running
 
 

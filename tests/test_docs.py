@@ -114,11 +114,12 @@ def environment(reader: Path) -> dict[str, str]:
         "BENTOML_HOME": str(reader / "bentoml"),
         "CONVOY_DATASETS": str(reader / "datasets"),
         "BENTOML_DO_NOT_TRACK": "True",
+        "CONVOY_MAX_WAIT": "20",
     }
 
 
 def run(block: Block, reader: Path, environment: dict[str, str], port: int) -> None:
-    text = block.text.replace(":3000", f":{port}")
+    text = block.text.replace(":3000", f":{port}").replace(":5557", f":{free_port()}")
     command = ["bash", "-euo", "pipefail", "-c", text] if block.language == "bash" else [sys.executable, "-c", text]
     result = subprocess.run(command, cwd=reader, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, f"{block.page}:\n{block.text}\n{result.stdout}\n{result.stderr}"

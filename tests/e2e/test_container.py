@@ -33,7 +33,7 @@ def container(bundle: Path, log: Path, **settings: str) -> Iterator[Server]:
 
 
 def test_one_process_answers_drains_and_ends_with_0(tiny_bundle: Path, tmp_path: Path) -> None:
-    with container(tiny_bundle, tmp_path / "log", CONVOY_DRAIN="1") as running:
+    with container(tiny_bundle, tmp_path / "log", CONVOY_DRAIN="2") as running:
         assert psutil.Process(running.process.pid).children() == []
         port = running.url.rpartition(":")[2]
         assert subprocess.run(HEALTHY, env={"BENTOML_PORT": port}, cwd=ROOT, check=False).returncode == 0
@@ -43,9 +43,9 @@ def test_one_process_answers_drains_and_ends_with_0(tiny_bundle: Path, tmp_path:
         os.kill(running.process.pid, signal.SIGTERM)
         while httpx.get(f"{running.url}/readyz").status_code == 200:
             pass
-        assert subprocess.run(HEALTHY, env={"BENTOML_PORT": port}, cwd=ROOT, check=False).returncode == 1
         # Whoever has not seen that yet is answered.
         assert httpx.post(f"{running.url}/predict", content=encode(plain("red"))).status_code == 200
+        assert subprocess.run(HEALTHY, env={"BENTOML_PORT": port}, cwd=ROOT, check=False).returncode == 1
         assert running.process.wait(20) == 0
 
 

@@ -21,5 +21,5 @@ def test_the_demo_walks_the_whole_road(tmp_path: Path) -> None:
     assert metrics is not None
     assert metrics.top1 > 0.95
     print(f"demo: {seconds:.0f} s, top-1 {metrics.top1:.4f}")
-    # Twice the promise on two quiet cores: a guard against a stall, not a measurement.
-    assert seconds < 120
+    # Four times the promise on two quiet cores: a guard against a stall, not a measurement.
+    assert seconds < 240

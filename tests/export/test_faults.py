@@ -144,12 +144,12 @@ def old(bundle: Path, tmp_path: Path) -> Path:
 
 
 def _small_files_only() -> None:
-    """Enough for the pictures (46 KB), not for a network (240 KB)."""
+    """Enough for the pictures (46 KB), not for a network (240 KB): what fails is a network's writer."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 
-def work_appears(old: Path, process: subprocess.Popen[str], file: str = "") -> bool:
-    """Wait for the folder of unproven files, or a file in it; False when the process ends before."""
+def work_appears(old: Path, process: subprocess.Popen[str], file: str) -> bool:
+    """Wait for an unproven file of that name; False when the process ends before."""
     until = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < until:
         if list(old.parent.glob(f".old.*/.work/{file}")):
@@ -163,9 +163,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_bundle(run: Path, old: Path, t
     before = open_bundle(old).id
     arguments = ("export", run, "--to", targets, "--out", old, "--overwrite", "--no-benchmark")
     with convoy(*arguments, preexec_fn=_small_files_only) as process:
-        reached = work_appears(old, process)
         output, errors = process.communicate(timeout=120)
-    assert reached, "no writer had begun"
     assert process.returncode == 2, errors
     assert errors == f"error: {old}: cannot be written: File too large\n"
     assert output == ""

@@ -25,7 +25,7 @@ QUICK = ("--duration", "1s", "--warmup", "200ms")
 def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("server")
     (home / "temp").mkdir()
-    settings = {"BENTOML_HOME": str(home / "bentoml"), "TMPDIR": str(home / "temp"), "CONVOY_MAX_WAIT": "10"}
+    settings = {"TMPDIR": str(home / "temp"), "CONVOY_QUEUE": "1000"}
     with bento_server(tiny_bundle, home / "serve.log", **settings) as running:
         yield running
 
@@ -127,7 +127,7 @@ def check_report(html: str, summary: dict) -> None:  # type: ignore[type-arg]
 
 def test_a_soak_watches_memory_and_files(server: Server, colours: Path, tmp_path: Path) -> None:
     temp = server.log.parent / "temp"
-    options = ("--soak", "3s", "--warmup", "500ms", "--rate", 20, "--pid", server.process.pid)
+    options = ("--soak", "5s", "--warmup", "500ms", "--rate", 20, "--pid", server.process.pid)
     code, summary, text = load_test(server.url, colours / "val", tmp_path / "out", *options, "--temp", temp)
     memory = summary["soak"]["memory_bytes"]
     assert memory["settled"] > 30e6
@@ -148,7 +148,7 @@ def test_listed_hostile_files_get_their_statuses(
     assert code == 0, text
     assert summary["phases"][0]["kinds"]["hostile"]["ok"] > 0
     lines[0] = lines[0].rpartition(",")[0] + ",418"
-    (tmp_path / "list.csv").write_text("\n".join(["file,status", lines[0]]))
+    (tmp_path / "list.csv").write_text("\n".join(["file,status", *[lines[0]] * 20]))
     code, summary, text = load_test(server.url, colours / "val", tmp_path / "out", *options, "--duration", "4s")
     assert code == 1
     assert any(kind.startswith("status 4") for kind in summary["phases"][0]["errors"])

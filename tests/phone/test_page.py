@@ -156,6 +156,7 @@ def test_it_works_without_a_network_once_it_was_loaded(phone: Any, service: Serv
     phone.set_offline(True)
     page = opened(phone, service)
     assert answer(page)[0] == "red"
+    page.wait_for_selector("#offline[data-ready]")
     assert page.inner_text("#offline") == "works offline"
     phone.set_offline(False)
 

@@ -90,7 +90,7 @@ def start(settings: Settings) -> Engine:
 
 @pytest.fixture(scope="module")
 def tiny_settings(tiny_bundle: Path) -> Settings:
-    return Settings(models=tiny_bundle, max_bytes=200_000, timeout=5, threads=2)
+    return Settings(models=tiny_bundle, max_bytes=200_000, timeout=5, max_wait=5, threads=2)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from pathlib import Path
@@ -219,6 +220,7 @@ def test_what_fails_after_an_answer_takes_nothing_with_it(
 
 def test_the_curve_finds_what_the_device_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.curve.throughput", lambda device, _, batch, *__: device.limit(batch))
+    monkeypatch.setattr("service.curve.BUDGET_SECONDS", math.inf)
     flat = Device(0.02, 0.0001)
     plan, points = measure(lambda threads: flat, (8, 8, 3), 2)
     assert plan == Plan(32, 1, 1), points
