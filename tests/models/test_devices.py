@@ -20,7 +20,7 @@ from models.registry import build
 from models.train import train
 from models.unfinished import unfinished
 
-NOISE = 1e-4
+NOISE = 5e-4
 """Of weights after a few dozen steps: two processes add a gradient's parts in another order than one does."""
 
 
