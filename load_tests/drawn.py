@@ -28,14 +28,15 @@ def grouped(phases: Sequence[Measured]) -> list[Point | None]:
     size = max(1, math.ceil(total / MOST_POINTS))
     found: list[Point | None] = []
     for measured in phases:
-        points, width = measured.points(), measured.phase.width
+        points = measured.points()
+        edges = [second for second, _, _ in points] + [measured.offset + measured.phase.start(len(points))]
         for start in range(0, len(points), size):
-            group = points[start : start + size]
-            whole = Cell()
-            for _, cell, _ in group:
+            group, whole, came = points[start : start + size], Cell(), 0.0
+            for index, (second, cell, rate) in enumerate(group, start=start):
                 whole.merge(cell)
-            rate = sum(rate for _, _, rate in group) / len(group)
-            found.append((group[0][0] + width * len(group) / 2, width * len(group), whole, rate))
+                came += rate * (edges[index + 1] - second)
+            begin, end = edges[start], edges[start + len(group)]
+            found.append(((begin + end) / 2, end - begin, whole, came / (end - begin)))
         found.append(None)
     return found
 

@@ -54,14 +54,14 @@ class Recorder:
         """`response_time`: milliseconds from the intended start. `context`: outcome, due, lag; seconds in the phase."""
         outcome, due, lag = context["outcome"], context["due"], context["lag"]
         seconds = response_time / 1000
-        cell = self.recording.cell(int(due / self.phase.width), name)
+        cell = self.recording.cell(self.phase.point(due), name)
         cell.outcomes[outcome] += 1
         if outcome != NOT_SENT:
             cell.lag.add(lag)
         if outcome == OK:
             cell.good.add(seconds)
             cell.service.add(seconds - lag)
-            self.recording.finished[int((due + seconds) / self.phase.width)] += 1
+            self.recording.finished[self.phase.point(due + seconds)] += 1
         else:
             self.recording.example(outcome, str(exception))
         if outcome == REFUSED:

@@ -45,7 +45,7 @@ class Measured:
         """All that was due in between."""
         whole = Cell()
         for (point, name), cell in self.recording.cells.items():
-            if start - 1e-9 <= point * self.phase.width < end - 1e-9 and kind in (None, name):
+            if start - 1e-9 <= self.phase.start(point) < end - 1e-9 and kind in (None, name):
                 whole.merge(cell)
         return whole
 
@@ -54,20 +54,23 @@ class Measured:
 
     def good_rate(self, start: float, end: float) -> float:
         """Right answers per second that came in between."""
-        width = self.phase.width
-        came = sum(n for point, n in self.recording.finished.items() if start - 1e-9 <= point * width < end - 1e-9)
+        finished, begins = self.recording.finished, self.phase.start
+        came = sum(n for point, n in finished.items() if start - 1e-9 <= begins(point) < end - 1e-9)
         return came / (end - start)
 
     def points(self) -> list[tuple[float, Cell, float]]:
         """(second since the first phase, what was due, right answers per second that came), in order."""
-        width = self.phase.width
         cells: dict[int, Cell] = {}
         for (point, _), cell in self.recording.cells.items():
             cells.setdefault(point, Cell()).merge(cell)
         last = max([*cells, *self.recording.finished], default=-1)
-        finished = self.recording.finished
+        finished, begins = self.recording.finished, self.phase.start
         return [
-            (self.offset + point * width, cells.get(point, Cell()), finished[point] / width)
+            (
+                self.offset + begins(point),
+                cells.get(point, Cell()),
+                finished[point] / (begins(point + 1) - begins(point)),
+            )
             for point in range(last + 1)
         ]
 
@@ -198,8 +201,12 @@ def _queues(below: Measured, usual: float) -> dict[int, float]:
     """
     if below.phase.mode == "closed":
         return {}
-    medians = [cell.good.quantile(0.5) or 0.0 for _, cell, _ in below.points()]
-    longest = {number: max(medians[max(0, number - 1) : number + 2]) for number in range(len(medians))}
+    points = below.points()
+    medians = [cell.good.quantile(0.5) or 0.0 for _, cell, _ in points]
+    longest = {
+        round((second - below.offset) / below.phase.width): max(medians[max(0, number - 1) : number + 2])
+        for number, (second, _, _) in enumerate(points)
+    }
     return {number: seconds for number, seconds in longest.items() if seconds > usual}
 
 

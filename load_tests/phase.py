@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -21,8 +22,9 @@ class Phase:
     """What to do.
 
     load: arrivals per second (open) or clients that wait for their answer (closed). warmup: seconds at the start
-    that are shown and not counted. width: seconds of a point over time. outstanding: requests that may be open at
-    the same time; what is due beyond is an error and is not sent. timeout: seconds until an answer is given up.
+    that are shown and not counted. width: seconds of a point over time; the last one of the warm-up, of what counts
+    and of what comes after may be shorter, so that none belongs to two of them. outstanding: requests that may be
+    open at the same time; what is due beyond is an error and is not sent. timeout: seconds until an answer is given up.
     after: seconds of `after_load` that follow without a pause, to see a service recover.
     """
 
@@ -48,6 +50,29 @@ class Phase:
     def after_seed(self) -> int:
         """Of what comes after: another phase with this seed and load sends the same requests at the same times."""
         return self.seed + 1
+
+    def point(self, second: float) -> int:
+        """The number of the point of time that a second of the phase, or after it, lies in."""
+        number = 0
+        for begin, end in self._parts():
+            if second < end:
+                return number + min(int((second - begin) / self.width), self._points(begin, end) - 1)
+            number += self._points(begin, end)
+        return number + int((second - self.length) / self.width)
+
+    def start(self, point: int) -> float:
+        """The second with which a point begins."""
+        for begin, end in self._parts():
+            if point < (count := self._points(begin, end)):
+                return begin + point * self.width
+            point -= count
+        return self.length + point * self.width
+
+    def _parts(self) -> tuple[tuple[float, float], ...]:
+        return (0.0, self.warmup), (self.warmup, self.seconds), (self.seconds, self.length)
+
+    def _points(self, begin: float, end: float) -> int:
+        return math.ceil((end - begin) / self.width - 1e-9)
 
     def message(self) -> dict[str, Any]:
         """For the processes that send."""

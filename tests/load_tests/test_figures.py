@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from load_tests.figures import Measured, figures, judged, normal_again
 from load_tests.objective import parse
@@ -27,12 +31,11 @@ def measured(phase: Phase, counted: Scrape | None = None) -> Measured:
 
 def answer(run: Measured, due: float, seconds: float, outcome: str = OK, kind: str = "a") -> None:
     """Put one request into the recording."""
-    width = run.phase.width
-    cell = run.recording.cell(int(due / width), kind)
+    cell = run.recording.cell(run.phase.point(due), kind)
     cell.outcomes[outcome] += 1
     if outcome == OK:
         cell.good.add(seconds)
-        run.recording.finished[int((due + seconds) / width)] += 1
+        run.recording.finished[run.phase.point(due + seconds)] += 1
     elif outcome == REFUSED:
         cell.refused.add(seconds)
 
@@ -62,6 +65,38 @@ def test_warm_up_and_what_comes_after_are_not_counted() -> None:
     assert run.sent == 60
     assert found["generator"]["cpu_ms_per_request"] == pytest.approx(10)
     assert found["kinds"]["a"]["due"] == 30
+
+
+@pytest.mark.parametrize(
+    ("seconds", "warmup", "width"), [(2, 0.6, 0.25), (21, 1.5, 1), (0.3, 0.1, 0.25), (1, 0.8, 0.25), (5, 0, 0.25)]
+)
+def test_rates_do_not_depend_on_where_the_points_lie(seconds: float, warmup: float, width: float) -> None:
+    run = measured(Phase("x", "open", 40, seconds, warmup=warmup, width=width))
+    for number in range(round(seconds * 40)):
+        answer(run, number / 40 + 0.0125, 0.001)
+    found = figures(judged(run, parse("p95=20ms")))
+    assert found["due"] == pytest.approx((seconds - warmup) * 40)
+    assert found["offered_per_second"] == pytest.approx(40)
+    assert found["good_per_second"] == pytest.approx(40)
+    assert found["met"]
+    assert all(rate in (0, pytest.approx(40, rel=0.35)) for _, _, rate in run.points())
+
+
+@given(
+    st.integers(0, 5000), st.integers(1, 5000), st.integers(0, 5000), st.sampled_from([0.25, 1.0, 1.7]), st.randoms()
+)
+def test_a_point_belongs_to_one_part_of_the_phase(
+    warmup: int, counted: int, after: int, width: float, order: random.Random
+) -> None:
+    seconds = (warmup + counted) / 1000
+    phase = Phase("x", "open", 1, seconds, warmup=warmup / 1000, width=width, after=after / 1000)
+    for _ in range(20):
+        second = order.uniform(0, phase.length + 5)
+        point = phase.point(second)
+        begin, end = phase.start(point), phase.start(point + 1)
+        assert begin - 1e-9 <= second < end + 1e-9
+        assert 0 < end - begin <= width + 1e-9
+        assert not [edge for edge in (phase.warmup, seconds, phase.length) if begin + 1e-9 < edge < end - 1e-9]
 
 
 def test_a_step_without_a_request_meets_nothing() -> None:
