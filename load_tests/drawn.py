@@ -24,11 +24,13 @@ Point = tuple[float, float, Cell, float]
 
 def grouped(phases: Sequence[Measured]) -> list[Point | None]:
     """Points of all phases over time, at most about MOST_POINTS, with None between two phases."""
-    total = sum(len(measured.points()) for measured in phases)
+    total = sum(measured.phase.length / measured.phase.width for measured in phases)
     size = max(1, math.ceil(total / MOST_POINTS))
     found: list[Point | None] = []
     for measured in phases:
-        points = measured.points()
+        # What comes after the last request was sent is its rest, and would look like a stall.
+        over = measured.offset + measured.phase.length - 1e-9
+        points = [point for point in measured.points() if point[0] < over]
         edges = [second for second, _, _ in points] + [measured.offset + measured.phase.start(len(points))]
         for start in range(0, len(points), size):
             group, whole, came = points[start : start + size], Cell(), 0.0
@@ -101,8 +103,9 @@ def _levels(objective: Objective) -> list[float | None]:
 
 
 def steps_of(phases: Sequence[Measured]) -> list[Measured]:
-    """Those that climbed, by load."""
-    return sorted((one for one in phases if one.phase.name.startswith("step")), key=lambda one: one.phase.load)
+    """Those that climbed, by load; of several tries of a step the last one, which decided."""
+    last = {one.phase.load: one for one in phases if one.phase.name.startswith("step")}
+    return [last[load] for load in sorted(last)]
 
 
 def latency_over_load(phases: Sequence[Measured], objective: Objective, knee: Knee) -> Chart:
@@ -133,14 +136,15 @@ def throughput_over_load(phases: Sequence[Measured], knee: Knee) -> Chart:
     refused = [
         (one.phase.load, one.counted_cell().outcomes[REFUSED] / (one.phase.seconds - one.phase.warmup)) for one in steps
     ]
+    due = [(one.phase.load, one.counted_cell().due / (one.phase.seconds - one.phase.warmup)) for one in steps]
+    is_open = steps[0].phase.mode == "open"
     x = _load_axis(steps)
-    y = up("requests per second", 0, max(value for _, value in right) or 1.0)
+    y = up("requests per second", 0, max(value for _, value in [*right, *refused, *(due if is_open else [])]) or 1.0)
     lines, key = [line(right, x, y, "s0", "right answers", dots="/s")], [("s0", "right answers")]
     if any(value for _, value in refused):
         lines.append(line(refused, x, y, "s3", "refused", dots="/s"))
         key.append(("s3", "refused (429)"))
-    if steps[0].phase.mode == "open":
-        due = [(one.phase.load, one.counted_cell().due / (one.phase.seconds - one.phase.warmup)) for one in steps]
+    if is_open:
         lines.insert(0, line(due, x, y, "ideal", "due"))
         key.append(("faint", "due"))
     return Chart(
@@ -156,7 +160,7 @@ def throughput_over_load(phases: Sequence[Measured], knee: Knee) -> Chart:
 
 def _load_axis(steps: Sequence[Measured]) -> Axis:
     most = max(one.phase.load for one in steps)
-    name = "requests per second that were due" if steps[0].phase.mode == "open" else "clients"
+    name = "load: requests per second, in the mean" if steps[0].phase.mode == "open" else "clients"
     return across(name, 0, most * 1.04, [(number(tick), tick) for tick in round_ticks(0, most) if tick <= most * 1.04])
 
 
@@ -171,7 +175,7 @@ def distribution(measured: Measured) -> Chart:
     """Latency by percentile, from the intended start and from the sending."""
     cell = measured.counted_cell()
     shares = [share for share in (0, 0.5, 0.9, 0.99, 0.999, 0.9999) if share <= 1 - 1 / max(2, cell.good.count)]
-    most = max(1.0, math.log10(max(2, cell.good.count)))
+    most = max(1.0, math.log10(2 * max(2, cell.good.count)))  # the longest of n stands for the last half of 1/n
     grid = [1 - 10 ** -(most * step / 80) for step in range(81)]
     x = across("percentile", 0, most, [(f"{100 * share:g}", -math.log10(1 - share)) for share in shares])
     curves = [_curve(cell.good, grid), _curve(cell.service, grid)]
@@ -207,10 +211,11 @@ def server_stages(phases: Sequence[Measured]) -> Chart | None:
         for number_, name in enumerate(STAGES):
             value = stages.get(name, {}).get("mean") or 0.0
             if value:
-                left, right = x.at(index + 0.18), x.at(index + 0.82)
+                width = round(min(x.at(index + 0.82) - x.at(index + 0.18), 60.0), 1)
                 top, low = y.at(base + value), y.at(base)
                 note = f"{measured.phase.name}: {name} {value:.2f} ms"
-                bars.append(Bar(left, top, round(min(right - left, 60.0), 1), round(low - top, 1), f"f{number_}", note))
+                left = round(x.at(index + 0.5) - width / 2, 1)
+                bars.append(Bar(left, top, width, round(low - top, 1), f"f{number_}", note))
                 base += value
     used = [name for name in STAGES if any(name in stages for _, stages in known)]
     key = tuple((f"f{STAGES.index(name)}", name) for name in used)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from load_tests.figures import Measured, figures, judged, normal_again
 from load_tests.objective import parse
 from load_tests.phase import OK, REFUSED, Mode, Phase, Recording
-from load_tests.stages import Scrape, read
+from load_tests.stages import read
+from tests.load_tests.recordings import answer, measured
 
 METRICS = """# HELP convoy_stage_seconds x
 convoy_stage_seconds_bucket{le="0.01",model="m",stage="infer"} %(fast)s
@@ -23,21 +24,6 @@ convoy_shed_total{reason="time"} %(shed)s
 convoy_requests_total{route="/x y",status="200"} nonsense
 process_resident_memory_bytes 3.5e+08
 """
-
-
-def measured(phase: Phase, counted: Scrape | None = None) -> Measured:
-    return Measured(phase, Recording(), offset=0, wall=phase.length, cpu=0.5, leader=0.1, counted=counted)
-
-
-def answer(run: Measured, due: float, seconds: float, outcome: str = OK, kind: str = "a") -> None:
-    """Put one request into the recording."""
-    cell = run.recording.cell(run.phase.point(due), kind)
-    cell.outcomes[outcome] += 1
-    if outcome == OK:
-        cell.good.add(seconds)
-        run.recording.finished[run.phase.point(due + seconds)] += 1
-    elif outcome == REFUSED:
-        cell.refused.add(seconds)
 
 
 def before(*clusters: tuple[float, float], warmup: float = 0.0, seconds: float = 0.3, mode: Mode = "open") -> Measured:
