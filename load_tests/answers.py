@@ -65,4 +65,8 @@ def check(answer: Any, expected: Expected) -> None:
     """Raises: WrongAnswer when the first class or its probability is another."""
     found = first_of(answer)
     if found.label != expected.label or abs(found.probability - expected.probability) > TOLERANCE:
-        raise WrongAnswer(f"{found} instead of {expected}")
+        raise WrongAnswer(f"{_said(found)} instead of {_said(expected)}")
+
+
+def _said(answer: Expected) -> str:
+    return f"{answer.label!r} {answer.probability:.5f}"

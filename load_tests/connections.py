@@ -14,13 +14,13 @@ import gevent.ssl
 from geventhttpclient.response import HTTPParseError, HTTPSocketResponse
 
 from load_tests.outcome import Reply
+from load_tests.phase import CUT, LATE, UNREACHED
 from load_tests.target import Target
 
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 2.0
 """Older connections are not used again: servers hang up on idle ones (uvicorn after 5 seconds), and what is sent at
 that very moment is lost, which says nothing of the load."""
-UNREACHED, CUT, LATE = "no connection", "connection cut", "no answer in time"
 
 
 class Failed(Exception):

@@ -130,6 +130,20 @@ def errors(outcomes: dict[str, int]) -> dict[str, int]:
     return {kind: n for kind, n in sorted(outcomes.items(), key=lambda item: -item[1]) if kind != OK and n}
 
 
+def error_kinds(phases: Iterable[Measured]) -> list[dict[str, Any]]:
+    """Of each kind of error how many there were, warm-ups included, and what a few said; most frequent first."""
+    whole = Recording()
+    for measured in phases:
+        whole.merge(measured.recording)
+    counted = Cell()
+    for cell in whole.cells.values():
+        counted.outcomes.update(cell.outcomes)
+    return [
+        {"kind": kind, "count": count, "examples": whole.examples.get(kind, [])}
+        for kind, count in errors(counted.outcomes).items()
+    ]
+
+
 def _kind(cell: Cell) -> dict[str, Any]:
     latency = milliseconds(cell.good)
     return {"due": cell.due, "ok": cell.outcomes[OK], **{name: latency[name] for name in ("p50", "p95", "p99")}}

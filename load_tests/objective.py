@@ -21,6 +21,10 @@ class Measured(Protocol):
         """Of right answers, from the intended start: `mean`, `max` or a percentile such as `p99.9`."""
 
     @property
+    def due(self) -> int:
+        """How many requests."""
+
+    @property
     def error_share(self) -> float:
         """Of all that was due."""
 
@@ -48,6 +52,8 @@ class Objective:
 
     def misses(self, measured: Measured) -> list[str]:
         """What was not kept, in words; empty when all was."""
+        if not measured.due:
+            return ["no request was due: a longer load is needed"]
         found = []
         for limit in self.limits:
             value = measured.latency(limit.name)

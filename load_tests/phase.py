@@ -12,6 +12,9 @@ from load_tests.objective import share_of
 
 OK, NOT_SENT, REFUSED = "ok", "not sent", "refused 429"
 WRONG = "wrong answer"
+UNREACHED, CUT, LATE = "no connection", "connection cut", "no answer in time"
+OVERLOADED = (REFUSED, NOT_SENT, LATE)
+"""What a sound service that is asked too much may do to a request."""
 
 Mode = Literal["open", "closed"]
 Arrivals = Literal["poisson", "constant"]

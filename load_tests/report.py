@@ -45,7 +45,6 @@ def render(session: Session, summary: dict[str, Any]) -> str:
         cost=cost(summary),
         charts=charts_of(session, focus),
         focus=next(phase for phase in summary["phases"] if phase["name"] == focus.phase.name),
-        examples=examples_of(session),
         stage_names=[*STAGES, "total"],
     )
 
@@ -70,18 +69,3 @@ def charts_of(session: Session, focus: Measured) -> list[Chart]:
     if session.phases[-1].memory:
         found.append(memory(session.phases[-1], session.growth.settled if session.growth else None))
     return found
-
-
-def examples_of(session: Session) -> list[tuple[str, int, list[str]]]:
-    """Of each kind of error: how many in all phases, and what some of them said; most frequent first."""
-    counts: dict[str, int] = {}
-    texts: dict[str, list[str]] = {}
-    for measured in session.phases:
-        for cell in measured.recording.cells.values():
-            for outcome, count in cell.outcomes.items():
-                counts[outcome] = counts.get(outcome, 0) + count
-        for outcome, said in measured.recording.examples.items():
-            texts.setdefault(outcome, []).extend(said)
-    counts.pop("ok", None)
-    kept = {outcome: list(dict.fromkeys(texts.get(outcome, [])))[:3] for outcome in counts}
-    return sorted(((outcome, count, kept[outcome]) for outcome, count in counts.items()), key=lambda row: -row[1])

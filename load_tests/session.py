@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from load_tests.figures import Measured, errors, figures, generator, judged, milliseconds, normal_again
+from load_tests.figures import Measured, error_kinds, errors, figures, generator, judged, milliseconds, normal_again
 from load_tests.knee import Knee, find_knee
 from load_tests.memory import Growth, growth, list_files, resident
 from load_tests.options import Options
-from load_tests.phase import NOT_SENT, REFUSED, Phase
+from load_tests.phase import OVERLOADED, Phase
 from load_tests.stages import Scrape, read
 from load_tests.target import Target
 
@@ -24,8 +24,6 @@ RECOVERY_SECONDS = 2.0, 10.0
 FINE = 0.25
 SHOWN_POINTS = 600
 """Of one phase over time."""
-EXCUSED = (REFUSED, NOT_SENT)
-"""What an overloaded service may do to a request."""
 
 
 class Sender(Protocol):
@@ -160,14 +158,9 @@ class Session:
         found = [] if self.knee and self.knee.good else ["no step met the objective"]
         if self.overload and self.overload.below.misses:
             found.append(f"at {100 * BELOW:g} % of the knee: {', '.join(self.overload.below.misses)}")
-        wrong: dict[str, int] = {}
-        for measured in self.phases:
-            for cell in measured.recording.cells.values():
-                for kind, count in cell.outcomes.items():
-                    if kind.startswith(("wrong", "status")):
-                        wrong[kind] = wrong.get(kind, 0) + count
-        # Beyond the knee a service may refuse; answering wrongly is never right.
-        return found + [f"{kind}: {count}" for kind, count in wrong.items()]
+        # Beyond the knee a service may refuse and be late; it may not answer wrongly, hang up or be gone.
+        told = error_kinds(self.phases)
+        return found + [f"{one['kind']}: {one['count']}" for one in told if one["kind"] not in OVERLOADED]
 
     def summary(self) -> dict[str, Any]:
         """Everything as numbers, for summary.json."""
@@ -192,6 +185,7 @@ class Session:
                 "remote": bool(options.workers),
             },
             "phases": [figures(measured) for measured in self.phases],
+            "errors": error_kinds(self.phases),
         }
 
     def overload_figures(self) -> dict[str, Any] | None:

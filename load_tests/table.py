@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-COLUMNS = ("phase", "load", "right/s", "p50 ms", "p95 ms", "p99 ms", "errors", "refused", "")
+COLUMNS = ("phase", "load", "due/s", "right/s", "p50 ms", "p95 ms", "p99 ms", "errors", "refused", "")
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -17,7 +17,12 @@ def table(summary: dict[str, Any]) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([*lines, "", *findings(summary)])
+    return "\n".join([*lines, "", *findings(summary), *_told(summary["errors"])])
+
+
+def _told(errors: list[dict[str, Any]]) -> list[str]:
+    """Of each kind of error how many, and what one of them said."""
+    return [", such as ".join([f"{one['kind']}: {one['count']}", *one["examples"][:1]]) for one in errors]
 
 
 def findings(summary: dict[str, Any]) -> list[str]:
@@ -85,9 +90,10 @@ def _row(phase: dict[str, Any]) -> tuple[str, ...]:
     return (
         phase["name"],
         f"{phase['load']:g}",
+        f"{phase['offered_per_second']:.1f}",
         f"{phase['good_per_second']:.1f}",
         *(_number(latency[name]) for name in ("p50", "p95", "p99")),
-        f"{100 * phase['error_share']:.2g} %",
+        f"{100 * phase['error_share']:.3g} %" if phase["due"] else "none due",
         str(errors.get("refused 429", 0)),
         "met" if phase["met"] else "missed",
     )

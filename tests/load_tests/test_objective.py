@@ -63,6 +63,7 @@ def test_what_is_wrong_is_said(text: str, reason: str) -> None:
 class Fixed:
     seconds: float | None
     error_share: float = 0.0
+    due: int = 1000
 
     def latency(self, name: str) -> float | None:
         return self.seconds
@@ -73,6 +74,7 @@ def test_misses_are_named_with_their_figures() -> None:
     assert objective.misses(Fixed(0.1, 0.001)) == []
     assert objective.misses(Fixed(0.1004, 0.002)) == ["p95 100.4 ms > 100 ms", "errors 0.2 % > 0.1 %"]
     assert objective.misses(Fixed(None, 1.0))[0] == "p95: no right answer"
+    assert objective.misses(Fixed(None, 1.0, 0)) == ["no request was due: a longer load is needed"]
     assert str(objective) == "p95 ≤ 100 ms, errors ≤ 0.1 %"
 
 
