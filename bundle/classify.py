@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.errors import ImageError
+from bundle.errors import ArtefactInvalid, ImageError
 from bundle.folder import open_bundle
 from bundle.golden import check_golden
 from bundle.image import DEFAULT_LIMITS, DecodeLimits, decode
@@ -31,7 +31,7 @@ def _unobserved(stage: str, seconds: float) -> None:
 class Classifier:
     """Classifies single images with one artefact of a bundle; safe to share between threads.
 
-    `threads` is per image. Raises: FolderError, ArtefactMissing.
+    `threads` is per image. Raises: FolderError, ArtefactMissing; ArtefactInvalid for a target that is no ONNX file.
     """
 
     def __init__(
@@ -39,6 +39,8 @@ class Classifier:
     ) -> None:
         self.bundle = open_bundle(path)
         self.artefact = self.bundle.manifest.artefact(target)
+        if not self.artefact.path.endswith(".onnx"):
+            raise ArtefactInvalid(self.artefact.path, "only ONNX files are run here")
         self.session = OnnxSession(self.bundle.path(self.artefact), self.artefact, threads=threads)
         self._limits = limits
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bundle.image import SUFFIXES
 from convoy.console import err, out, print_line, print_text
-from convoy.errors import NoPaths, NoSuchPath, NothingToClassify
+from convoy.errors import NoPaths, NoSuchPath, NothingToClassify, NotTogether
 
 Row = tuple[Path, list, str | None]  # type: ignore[type-arg]
 Rows = Iterator[Row]
@@ -35,18 +35,23 @@ def predict(
     url: Annotated[
         Optional[str], typer.Option(help="Ask a running service instead of a bundle: only PATH... then.")
     ] = None,
+    target: Annotated[
+        Optional[str], typer.Option(help="The bundle's ONNX file that answers, such as onnx-int8; onnx by itself.")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Classes per image.")] = 5,
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """Classify images with a bundle or a running service. An unreadable image is one error row; exit code 1 then."""
+    if url and target:
+        raise NotTogether("--target", "--url", "the service has chosen its file")
     bundle, wanted = (None, paths) if url else (Path(paths[0]), paths[1:])
     if not wanted:
         raise NoPaths()
     files = list(find_images(wanted))
     if not files:
         raise NothingToClassify(wanted)
-    rows = _ask(url, files, top_k) if bundle is None else _classify(bundle, files, top_k)
+    rows = _ask(url, files, top_k) if bundle is None else _classify(bundle, target or "onnx", files, top_k)
     shape = Format.jsonl if json else format
     write = {Format.table: _table, Format.jsonl: _jsonl, Format.csv: _csv}[shape]
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
@@ -55,11 +60,11 @@ def predict(
         raise typer.Exit(1)
 
 
-def _classify(bundle: Path, files: list[Path], top_k: int) -> Rows:
+def _classify(bundle: Path, target: str, files: list[Path], top_k: int) -> Rows:
     from bundle.classify import Classifier
     from bundle.cores import available_cores
 
-    classifier = Classifier(bundle, threads=available_cores())
+    classifier = Classifier(bundle, target, threads=available_cores())
     return ((path, *classifier.try_file(path, top_k)) for path in files)
 
 

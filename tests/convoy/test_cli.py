@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
-from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, sha256_of
+from bundle.folder import MANIFEST, MANIFEST_CHECKSUM, open_bundle, record_file, sha256_of, write_manifest
 from tests.convoy.command import Convoy, refused
 from tests.pictures import plain
 from tests.serving import free_port
@@ -153,6 +154,35 @@ def test_predict_takes_files_folders_and_patterns(convoy: Convoy, tiny_bundle: P
             ("a, b.png", "red"),
             ("[c].png", "green"),
         }
+
+
+def test_predict_answers_with_the_file_that_is_chosen(
+    convoy: Convoy, tiny_bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The other file's logits are half as large: the same classes with other probabilities."""
+    root = Path(shutil.copytree(tiny_bundle, tmp_path / "two"))
+    graph = onnx.load(root / "model.onnx")
+    (mix,) = (one for one in graph.graph.initializer if one.name == "mix")
+    mix.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(mix) / 2, "mix"))
+    onnx.save(graph, root / "other.onnx")
+    (root / "other.pt").write_bytes(b"x")
+    manifest = open_bundle(root).manifest
+    others = [
+        manifest.artefacts[0].model_copy(update={**record_file(root, name).model_dump(), "target": target})
+        for target, name in (("other", "other.onnx"), ("torchscript", "other.pt"))
+    ]
+    write_manifest(root, manifest.model_copy(update={"artefacts": (*manifest.artefacts, *others)}))
+    found = {}
+    for options in ((), ("--target", "onnx"), ("--target", "other")):
+        result = convoy("predict", root, pictures / "a, b.png", *options, "--json", "--top-k", 1)
+        assert result.returncode == 0, result.stderr
+        found[options] = json.loads(result.stdout)["predictions"][0]
+    assert found[()] == found["--target", "onnx"]
+    assert found["--target", "other"]["label"] == "red"
+    assert found["--target", "other"]["probability"] < found[()]["probability"]
+    refused(convoy("predict", root, pictures, "--target", "torchscript"), "only ONNX files are run here")
+    refused(convoy("predict", root, pictures, "--target", "onnx-int8"), "it has onnx, other, torchscript")
+    refused(convoy("predict", pictures, "--url", "http://127.0.0.1:1", "--target", "onnx"), "--target does not go with")
 
 
 def test_predict_writes_csv(convoy: Convoy, tiny_bundle: Path, pictures: Path) -> None:
