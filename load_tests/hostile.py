@@ -13,6 +13,7 @@ from pathlib import Path
 
 from load_tests.errors import ListInvalid
 from load_tests.outcome import Case
+from load_tests.target import batch_path, predict_path
 
 RAW = {"Content-Type": "application/octet-stream"}
 _BOUNDARY = "hostile-boundary"
@@ -42,8 +43,9 @@ def form(field: str, data: bytes, name: str = "a.png", kind: str = "image/png") 
     return f"{head}Content-Type: {kind}\r\n\r\n".encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
 
 
-def hostile_cases(good: bytes) -> list[Case]:
+def hostile_cases(good: bytes, model: str) -> list[Case]:
     """Every hostile request. `good` is a sound picture that some are made of."""
+    path = predict_path(model)
     sound = png(8, 8, b"".join(b"\0" + bytes(range(8)) for _ in range(8)))
     half = png(64, 64, b"\0" * 65 * 8)
     raw = [
@@ -73,18 +75,18 @@ def hostile_cases(good: bytes) -> list[Case]:
         ("form that ends early", form("image", sound)[:-40], (400, 408)),
         ("form with a wrong type", form("image", sound, "../../etc/passwd", "image/jpg"), (200,)),
     ]
-    cases = [Case("hostile", "/predict", RAW, body, statuses, name=name) for name, body, statuses in raw]
-    cases += [Case("hostile", "/predict", _FORM, body, statuses, name=name) for name, body, statuses in forms]
+    cases = [Case("hostile", path, RAW, body, statuses, name=name) for name, body, statuses in raw]
+    cases += [Case("hostile", path, _FORM, body, statuses, name=name) for name, body, statuses in forms]
     return [
         *cases,
-        Case("hostile", "/predict?top_k=-1", RAW, good, (400,), name="top_k below one"),
+        Case("hostile", f"{path}?top_k=-1", RAW, good, (400,), name="top_k below one"),
         Case("hostile", "/predict?model=%00", RAW, good, (404, 400), name="a model that is not there"),
-        Case("hostile", "/predict_batch", RAW, good, (400,), name="a batch without a form"),
+        Case("hostile", batch_path(model), RAW, good, (400,), name="a batch without a form"),
         Case("hostile", "/%2e%2e/%2e%2e/etc/passwd", RAW, good, (404, 405), name="a path out of the service"),
     ]
 
 
-def listed_cases(path: Path) -> Iterator[Case]:
+def listed_cases(path: Path, model: str) -> Iterator[Case]:
     """From a CSV with the columns `file` (beside the list) and `status` (one or several, such as `413 400`).
 
     Raises: ListInvalid.
@@ -104,4 +106,4 @@ def listed_cases(path: Path) -> Iterator[Case]:
             raise ListInvalid(path, f"line {number}: {error}") from error
         if not statuses or any(status >= 500 for status in statuses):
             raise ListInvalid(path, f"line {number}: no status below 500")
-        yield Case("hostile", "/predict", RAW, body, statuses, name=row["file"])
+        yield Case("hostile", predict_path(model), RAW, body, statuses, name=row["file"])

@@ -15,7 +15,7 @@ from load_tests.answers import Expected, WrongAnswer, find_images, first_of, rea
 from load_tests.errors import LinesInvalid, ListInvalid, NoPictures
 from load_tests.hostile import RAW, hostile_cases, listed_cases
 from load_tests.outcome import Case, detail
-from load_tests.target import Target
+from load_tests.target import Target, batch_path, predict_path
 
 MOST_PICTURES = 200
 MOST_BYTES = 64 * 1024 * 1024
@@ -114,10 +114,6 @@ def ask_all(target: Target, model: str, contents: dict[str, bytes]) -> tuple[dic
     return answers, refused
 
 
-def predict_path(model: str) -> str:
-    return f"/models/{quote(model, safe='')}/predict"
-
-
 def _raw(material: Material, picture: Picture, kind: str = "single, as the body", weight: float = 3.0) -> Case:
     expected = ((picture.expected.label, picture.expected.probability),)
     path = predict_path(material.model)
@@ -156,7 +152,7 @@ def groups(material: Material) -> list[list[Picture]]:
 
 def batch(material: Material, _: Target) -> list[Case]:
     """`batch_size` pictures in a form to /predict_batch, answered in order."""
-    path = f"/predict_batch?model={quote(material.model, safe='')}"
+    path = batch_path(material.model)
     return [
         Case(
             f"batch of {len(group)}",
@@ -226,9 +222,9 @@ def resized(data: bytes, pixels: int) -> bytes:
 
 def hostile(material: Material, _: Target) -> list[Case]:
     """As many sound pictures as hostile requests: those must be answered as if these were not there."""
-    bad = hostile_cases(material.pictures[0].data)
+    bad = hostile_cases(material.pictures[0].data, material.model)
     if material.hostile is not None:
-        bad += list(listed_cases(material.hostile))
+        bad += list(listed_cases(material.hostile, material.model))
     weight = len(bad) / len(material.pictures)
     return [*(_raw(material, picture, weight=weight) for picture in material.pictures), *bad]
 

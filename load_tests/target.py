@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from load_tests.errors import AddressInvalid, ModelUnknown, NotTheService
 from load_tests.outcome import Reply, detail
@@ -78,6 +78,16 @@ class Target:
         except NotTheService:
             return None
         return reply.body.decode("utf-8", "replace") if reply.status == 200 else None
+
+
+def predict_path(model: str) -> str:
+    """Where one picture of a model is asked for."""
+    return f"/models/{quote(model, safe='')}/predict"
+
+
+def batch_path(model: str) -> str:
+    """Where several are."""
+    return f"/predict_batch?model={quote(model, safe='')}"
 
 
 def key_header() -> dict[str, str]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,3 +183,17 @@ def test_the_command_starts_the_generator(server: Server, colours: Path, tmp_pat
     summary = json.loads(result.stdout)
     assert summary == json.loads((tmp_path / "summary.json").read_text())
     assert re.search(r"p95 [\d.]+ ms > 0.001 ms", summary["faults"][0])
+
+
+def test_one_of_several_models_is_asked(tiny_bundle: Path, colours: Path, tmp_path: Path) -> None:
+    for name in ("alpha", "beta"):
+        shutil.copytree(tiny_bundle, tmp_path / "models" / name / "1")
+    options = ("--model", "beta", "--rate", 60, "--duration", "2s", "--warmup", "0s")
+    with bento_server(tmp_path / "models", tmp_path / "serve.log", CONVOY_QUEUE="1000") as running:
+        for scenario in ("hostile", "batch"):
+            out = tmp_path / scenario
+            code, summary, text = load_test(
+                running.url, colours / "val", out, "--scenario", scenario, "--batch-size", 2, *options
+            )
+            assert code == 0, text
+            assert summary["errors"] == []
