@@ -73,6 +73,8 @@ def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str,
     # locust takes a while to import: bad input was refused by now.
     from load_tests.fleet import Fleet
 
+    if options.workers:
+        say(f"waiting for {options.workers} workers on {options.bind[0]}:{options.bind[1]}")
     fleet = Fleet(target.url, cases, processes=options.processes, remote=options.workers, bind=options.bind)
     try:
         session = Session(options, target, fleet, say)

@@ -25,7 +25,9 @@ class WrongAnswer(Exception):
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Every image below `folder`, sorted. Raises: FileNotFoundError when there is none."""
+    """Every image below `folder`, sorted. Raises: FileNotFoundError when there is none, or no such folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not images:
         raise FileNotFoundError(f"{folder}: no images ({', '.join(SUFFIXES)})")

@@ -15,9 +15,10 @@ from typing import Any
 
 import gevent
 from locust.env import Environment
+from locust.exception import RPCError
 
 from load_tests.driver import Driver
-from load_tests.errors import GeneratorLost
+from load_tests.errors import GeneratorLost, OptionInvalid
 from load_tests.outcome import Case
 from load_tests.phase import Phase, Recording
 
@@ -47,8 +48,9 @@ class Fleet:
         self._own: list[subprocess.Popen[bytes]] = []
         try:
             self._runner = self._environment.create_master_runner(*bind)
-        except (SystemExit, OSError) as error:
-            raise GeneratorLost(f"cannot listen on {bind[0]}:{bind[1]}") from error
+        except (SystemExit, OSError, RPCError) as error:
+            reason = str(error).removeprefix("Socket bind failure: ")
+            raise OptionInvalid("--bind", f"{bind[0]}:{bind[1]}", f"cannot listen there: {reason}") from error
         for kind in ("listening", "planned", "recorded", "done"):
             self._runner.register_message(kind, self._keep)
         try:
@@ -69,7 +71,7 @@ class Fleet:
         patience = phase.seconds + phase.timeout + MESSAGE_SECONDS
         watch = gevent.spawn(self._every_second, meanwhile)
         try:
-            self._wait(lambda: self._count("done") == self._size, patience, "no word after the phase's end")
+            self._wait_for("done", "{count} of {size} processes ended their part", patience)
         finally:
             watch.kill()
         recording, cpu = Recording(), 0.0
@@ -92,15 +94,14 @@ class Fleet:
                 process.wait()
 
     def _start(self, count: int) -> None:
-        command = [sys.executable, "-m", "load_tests.worker", f"127.0.0.1:{self._runner.server.port}"]
+        command = [sys.executable, "-m", "load_tests.worker", "--led", f"127.0.0.1:{self._runner.server.port}"]
         self._own = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
 
     def _gather(self, plan: dict[str, Any]) -> None:
         # Not locust's own "ready": a worker says that before it has a listener for the plan.
-        text = f"of {self._size} processes some are missing"
-        self._wait(lambda: self._count("listening") >= self._size, START_SECONDS, text)
+        self._wait_for("listening", "{count} of {size} processes came")
         self._runner.send_message("plan", plan)
-        self._wait(lambda: self._count("planned") == self._size, START_SECONDS, "a process did not take the pictures")
+        self._wait_for("planned", "{count} of {size} processes took the pictures")
         # One user in every process; locust deals them out evenly.
         self._runner.start(self._size, spawn_rate=1000)
 
@@ -110,11 +111,12 @@ class Fleet:
     def _count(self, kind: str) -> int:
         return sum(found == kind for found, _, _ in self._inbox)
 
-    def _wait(self, ready: Callable[[], bool], seconds: float, reason: str) -> None:
+    def _wait_for(self, kind: str, reason: str, seconds: float = START_SECONDS) -> None:
+        """Until every process has said so."""
         until = time.monotonic() + seconds
-        while not ready():
+        while (count := self._count(kind)) < self._size:
             if time.monotonic() > until:
-                raise GeneratorLost(reason)
+                raise GeneratorLost(f"{reason.format(count=count, size=self._size)} within {seconds:g} s")
             ended = [process.returncode for process in self._own if process.poll() is not None]
             if ended:
                 raise GeneratorLost(f"a process ended with {ended[0]}")

@@ -73,6 +73,8 @@ def share_of(name: str) -> float:
 
 def parse(text: str) -> Objective:
     """Raises: ObjectiveInvalid."""
+    if not text.strip():
+        raise ObjectiveInvalid(text, "is empty")
     limits: dict[str, Limit] = {}
     errors: float | None = None
     for part in text.split(","):
@@ -83,7 +85,7 @@ def parse(text: str) -> Objective:
             raise ObjectiveInvalid(text, f"{name} is there twice")
         if name == "errors":
             errors = _share(text, value)
-        elif name in ("mean", "max") or _PERCENTILE.fullmatch(name):
+        elif name in ("mean", "max") or (_PERCENTILE.fullmatch(name) and share_of(name)):
             limits[name] = Limit(name, _seconds(text, name, value))
         else:
             raise ObjectiveInvalid(text, f"{name!r} is none of p50 … p99.9, mean, max, errors")
@@ -101,4 +103,6 @@ def _share(text: str, value: str) -> float:
     match = _SHARE.fullmatch(value)
     if not match or (share := float(match[1]) / (100 if match[2] else 1)) > 1:
         raise ObjectiveInvalid(text, f"errors is {value!r}, not a share such as 0.1% or 0.001")
+    if share == 1 and not match[2]:
+        raise ObjectiveInvalid(text, f"errors={value} would be every request: write 1% or 100%")
     return share

@@ -17,7 +17,9 @@ from load_tests.scenarios import SCENARIOS
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 FIRST_RATE, FIRST_USERS = 5.0, 1.0
-"""Where a step load begins when nothing is said."""
+"""When nothing is said."""
+MOST_RATE = 100_000
+"""Requests per second: one process of the generator sends a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,13 @@ def positive(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """Requests per second."""
+    if (value := positive(text)) > MOST_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than the {MOST_RATE:,} that are worth trying")
+    return value
+
+
 def parser() -> Parser:
     """Every option; `convoy loadtest` has the same."""
     made = Parser(prog="python -m load_tests", description="Put a load on a running Convoy service and judge it.")
@@ -118,10 +127,10 @@ def parser() -> Parser:
     add("url", help="Where the service answers, such as http://127.0.0.1:3000.")
     add("--images", type=Path, required=True, help="A folder of pictures to send.")
     add("--scenario", choices=tuple(SCENARIOS), default="single")
-    add("--slo", default="", metavar="p95=100ms,errors=0.1%", help="The objective; without errors= none is allowed.")
+    add("--slo", metavar="p95=100ms,errors=0.1%", help="The objective; without errors= none is allowed.")
     add("--mode", choices=("open", "closed"), default="open", help="Arrivals at a rate, or clients that wait.")
-    add("--rate", type=positive, help="Requests per second (open); of steps the first.")
-    add("--users", type=whole, help="Clients that wait for their answer (closed); of steps the first.")
+    add("--rate", type=rate, help=f"Requests per second (open), {FIRST_RATE:g} by itself; of steps the first.")
+    add("--users", type=whole, help="Clients that wait for their answer (closed), 1 by itself; of steps the first.")
     add("--arrivals", choices=("poisson", "constant"), default="poisson")
     add("--duration", type=seconds, default=20.0, help="Of the load, or of each step.")
     add("--warmup", type=seconds, default=2.0, help="At the start of each step; shown, not counted.")
@@ -151,7 +160,7 @@ def parser() -> Parser:
 def read_options(arguments: Sequence[str]) -> Options:
     """Raises: LoadTestError."""
     given = parser().parse_args(arguments)
-    objective = parse(given.slo) if given.slo else Objective()
+    objective = parse(given.slo) if given.slo is not None else Objective()
     stepping = given.steps is not None or given.knee_check
     _check(given, objective, stepping)
     load = given.rate or FIRST_RATE if given.mode == "open" else given.users or FIRST_USERS
@@ -171,20 +180,24 @@ def _check(given: argparse.Namespace, objective: Objective, stepping: bool) -> N
     if stepping and given.soak:
         raise OptionInvalid("--soak", f"{given.soak:g}s", "does not go with steps")
     if stepping and not objective.limits:
-        raise ObjectiveInvalid(given.slo, "steps need a latency that must hold")
+        raise ObjectiveInvalid(given.slo or "", "steps need a latency that must hold")
     if given.warmup >= (given.soak or given.duration):
         raise OptionInvalid("--warmup", f"{given.warmup:g}s", "must be shorter than the load")
     if given.refine < 0:
         raise OptionInvalid("--refine", given.refine, "expected 0 or more")
     if given.workers < 0 or (given.workers and not given.bind[1]):
         raise OptionInvalid("--workers", given.workers, "expected a number of workers, and --bind with a port")
+    if given.hostile and given.scenario != "hostile":
+        raise OptionInvalid("--hostile", given.hostile, "is for --scenario hostile")
+    if given.expected and given.scenario == "mixed":
+        raise OptionInvalid("--expected", given.expected, "not for --scenario mixed, which resizes the pictures")
 
 
 def _loads(given: argparse.Namespace, first: float) -> tuple[float, ...]:
     if given.steps in (None, "auto"):
         return (first,)
     try:
-        loads = tuple((positive if given.mode == "open" else whole)(part.strip()) for part in given.steps.split(","))
+        loads = tuple((rate if given.mode == "open" else whole)(part.strip()) for part in given.steps.split(","))
     except argparse.ArgumentTypeError:
         loads = ()
     if not loads or list(loads) != sorted(set(loads)):

@@ -39,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Material:
-    """What a scenario is built from. `left_out`: pictures that the service does not read, with its reason."""
+    """What a scenario is built from. `left_out`: which pictures are not sent, and why."""
 
     model: str
     pictures: Sequence[Picture]
@@ -55,20 +55,26 @@ def read_material(
 
     Raises: NoPictures, ListInvalid, NotTheService.
     """
-    contents = read_pictures(folder)
+    contents, found = read_pictures(folder)
+    thinned = [f"{found - len(contents)} of {found} pictures: no more are sent"] if len(contents) < found else []
     if expected is None:
         answers, refused = ask_all(target, model, contents)
     else:
         answers, refused = known_answers(expected, contents), []
+        if unknown := len(contents) - len(answers):
+            refused = [f"{unknown} of {len(contents)} pictures: not in {expected}"]
     pictures = [Picture(name, data, answers[name]) for name, data in contents.items() if name in answers]
     if not pictures:
         reason = f"none of its images is in {expected}" if expected else f"the service reads none of them: {refused[0]}"
         raise NoPictures(f"{folder}: {reason}")
-    return Material(model, pictures, refused, hostile, batch_size)
+    return Material(model, pictures, [*thinned, *refused], hostile, batch_size)
 
 
-def read_pictures(folder: Path) -> dict[str, bytes]:
-    """By path in the folder, at most MOST_PICTURES spread over the folder, and MOST_BYTES. Raises: NoPictures."""
+def read_pictures(folder: Path) -> tuple[dict[str, bytes], int]:
+    """By path in the folder, at most MOST_PICTURES spread over it, and MOST_BYTES; and how many the folder has.
+
+    Raises: NoPictures.
+    """
     try:
         paths = find_images(folder)
     except FileNotFoundError as error:
@@ -81,7 +87,7 @@ def read_pictures(folder: Path) -> dict[str, bytes]:
         if contents and sum(map(len, contents.values())) + len(data) > MOST_BYTES:
             break
         contents[str(path.relative_to(folder))] = data
-    return contents
+    return contents, len(paths)
 
 
 def known_answers(file: Path, contents: dict[str, bytes]) -> dict[str, Expected]:

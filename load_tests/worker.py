@@ -2,7 +2,8 @@
 
     python -m load_tests.worker HOST:PORT
 
-Everything else comes from the master: whom to ask, the pictures, the answers. `CONVOY_API_KEY` is read here.
+Everything else comes from the master: whom to ask, the pictures, the answers. `CONVOY_API_KEY` is read here. It ends
+with the load test.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m load_tests.worker", description=__doc__)
     parser.add_argument("master", type=address, metavar="HOST:PORT")
     parser.add_argument("--cpus", type=cores, help="Cores to stay on, such as 1 or 2,3.")
+    parser.add_argument("--led", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cpus:
         os.sched_setaffinity(0, options.cpus)
-    # Ctrl-C reaches the whole group; the master says when it is over.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches the whole group of a master that started this process; that one says when it is over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN if options.led else signal.SIG_DFL)
+    if not options.led:
+        print(f"waiting for a load test that is led from {':'.join(map(str, options.master))}", flush=True)
     run(*options.master)
 
 

@@ -42,8 +42,10 @@ def loadtest(
         Text, typer.Option(metavar="p95=100ms,errors=0.1%", help="The objective: exit code 1 below it.")
     ] = None,
     mode: Annotated[Mode, typer.Option(help="Arrivals at a rate, or clients that wait.")] = Mode.open,
-    rate: Annotated[Optional[float], typer.Option(help="Requests per second (open); of steps the first.")] = None,
-    users: Annotated[Optional[int], typer.Option(help="Clients (closed); of steps the first.")] = None,
+    rate: Annotated[
+        Optional[float], typer.Option(help="Requests per second (open), 5 by itself; of steps the first.")
+    ] = None,
+    users: Annotated[Optional[int], typer.Option(help="Clients (closed), 1 by itself; of steps the first.")] = None,
     arrivals: Annotated[Arrivals, typer.Option(help="When requests are due in the open loop.")] = Arrivals.poisson,
     duration: Annotated[Text, typer.Option(help="Of the load, or of each step: 20s.")] = None,
     warmup: Annotated[Text, typer.Option(help="At the start of each step; shown, not counted: 2s.")] = None,

@@ -50,7 +50,10 @@ def test_any_other_text_is_one_clear_error(text: str) -> None:
         ("errors=few", "not a share"),
         ("p95=1ms,p95=2ms", "there twice"),
         ("errors=0,errors=1%", "there twice"),
-        ("", "has no value"),
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("p0=1s", "is none of"),
+        ("errors=1", "would be every request"),
         ("p95=1ms,", "has no value"),
     ],
 )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.load_tests.measuring import ANSWER, Says, fake_service, load_test
+from load_tests.scenarios import read_material
+from load_tests.target import Target
+from tests.load_tests.measuring import ANSWER, ROOT, Says, fake_service, load_test
 from tests.pictures import plain
+from tests.serving import free_port
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +84,57 @@ def test_a_load_in_which_nothing_was_due_is_not_told_as_errors(pictures: Path, t
     assert "errors 100" not in text
     assert "none due" in text
     assert "none due" in (tmp_path / "report.html").read_text()
+
+
+def test_pictures_that_are_not_sent_are_told(tmp_path: Path) -> None:
+    for colour in ("red", "green", "blue"):
+        plain(colour).save(tmp_path / f"{colour}.png")
+    line = '{"image": "red.png", "predictions": [{"label": "ants", "probability": 0.75}]}'
+    (tmp_path / "expected.jsonl").write_text(line)
+    options = ("--expected", tmp_path / "expected.jsonl", "--rate", 10, "--duration", "500ms", "--warmup", "0s")
+    with fake_service(lambda *_: Says()) as service:
+        code, _, text = load_test(service.url, tmp_path, tmp_path / "out", *options)
+    assert code == 0, text
+    assert f"left out: 2 of 3 pictures: not in {tmp_path / 'expected.jsonl'}" in text
+
+
+def test_more_pictures_than_are_worth_holding_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        plain("red", seed=number).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr("load_tests.scenarios.MOST_PICTURES", 3)
+    with fake_service(lambda *_: Says()) as service:
+        material = read_material(Target(service.url), "fake", tmp_path, None, hostile=None, batch_size=1)
+    assert [picture.name for picture in material.pictures] == ["0.png", "2.png", "4.png"]
+    assert material.left_out == ["4 of 7 pictures: no more are sent"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"), [("none", "none: no such folder"), ("only.png", "only.png: not a folder"), (".", None)]
+)
+def test_the_folder_of_pictures_is_one(folder: str, said: str | None, pictures: Path, tmp_path: Path) -> None:
+    options = ("--rate", 5, "--duration", "500ms", "--warmup", "0s", "--arrivals", "constant")
+    with fake_service(lambda *_: Says()) as service:
+        code, _, text = load_test(service.url, pictures / folder, tmp_path, *options)
+    assert code == (0 if said is None else 2)
+    assert said is None or text.strip().endswith(said)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "8.8.8.8", "nohost.invalid"])
+def test_an_address_that_cannot_be_listened_on_is_one_line(host: str, pictures: Path, tmp_path: Path) -> None:
+    with fake_service(lambda *_: Says()) as service, socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"{host}:{taken.getsockname()[1]}"
+        code, _, text = load_test(service.url, pictures, tmp_path, "--workers", 1, "--bind", where)
+    assert code == 2, text
+    assert text.splitlines()[-1].startswith(f"error: --bind {where}: cannot listen there: ")
+    assert "Traceback" not in text
+
+
+def test_a_worker_says_whom_it_waits_for_and_ends_with_ctrl_c() -> None:
+    command = [sys.executable, "-u", "-m", "load_tests.worker", f"127.0.0.1:{free_port()}"]
+    worker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    assert worker.stdout.readline().startswith("waiting for a load test that is led from 127.0.0.1:")
+    worker.send_signal(signal.SIGINT)
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == -signal.SIGINT
+    assert errors == ""
