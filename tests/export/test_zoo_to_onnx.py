@@ -145,7 +145,7 @@ def outcomes() -> Iterator[dict[str, Outcome]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # the first of them waits for all
+@pytest.mark.timeout(2400)  # the first of them waits for all
 @pytest.mark.parametrize("name", THE_REST)
 def test_every_other_architecture(name: str, outcomes: dict[str, Outcome]) -> None:
     check(outcomes[name])
