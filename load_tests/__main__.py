@@ -1,6 +1,7 @@
 """`python -m load_tests URL --images FOLDER …`: what `convoy loadtest` starts, in a process of its own.
 
-Exit code 0: the objective was met; 1: it was not, or there is no service; 2: bad input; 130: Ctrl-C or SIGTERM.
+Exit code 0: the objective was met; 1: it was not, or there is no service; 2: bad input; 130: Ctrl-C or SIGTERM, after
+which what was measured until then is written.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from load_tests.errors import LoadTestError
 from load_tests.memory import check_pid, list_files
 from load_tests.options import Options, read_options
-from load_tests.report import write
+from load_tests.report import clear, write
 from load_tests.scenarios import SCENARIOS, read_material
 from load_tests.session import Session
 from load_tests.table import table
@@ -65,11 +66,13 @@ def run(options: Options) -> int:
         say(f"left out: {text}")
     summary = measure(options, target, cases)
     print(json.dumps(summary, indent=2) if options.json else table(summary))
+    if summary["stopped"]:
+        raise KeyboardInterrupt
     return 0 if summary["met"] else 1
 
 
 def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str, Any]:
-    """Run the phases and write both files. Raises: GeneratorLost."""
+    """Run the phases and write both files. Raises: GeneratorLost; KeyboardInterrupt when nothing was measured yet."""
     # locust takes a while to import: bad input was refused by now.
     from load_tests.fleet import Fleet
 
@@ -77,6 +80,7 @@ def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str,
         say(f"waiting for {options.workers} workers on {options.bind[0]}:{options.bind[1]}")
     fleet = Fleet(target.url, cases, processes=options.processes, remote=options.workers, bind=options.bind)
     try:
+        clear(options.out)
         session = Session(options, target, fleet, say)
         session.run()
     finally:

@@ -9,6 +9,7 @@ from load_tests.charts import Axis, Bar, Chart, Line, across, line, number, roun
 from load_tests.figures import Measured, stage_figures
 from load_tests.histogram import Histogram
 from load_tests.knee import Knee
+from load_tests.memory import Growth
 from load_tests.objective import Objective
 from load_tests.phase import OK, REFUSED, Cell
 from load_tests.stages import STAGES
@@ -222,12 +223,12 @@ def server_stages(phases: Sequence[Measured]) -> Chart | None:
     return Chart("Inside the service", "Mean time by stage of each phase", x, y, key, bars=tuple(bars))
 
 
-def memory(measured: Measured, settled: float | None) -> Chart:
+def memory(measured: Measured, growth: Growth | None) -> Chart:
     """Resident memory over a soak."""
     points = [(second, value / 1e6) for second, value in measured.memory]
     x = across("seconds", 0, points[-1][0])
     y = up("MB", 0, 1.1 * max(value for _, value in points))
-    levels = () if settled is None else (("after the first minute", y.at(settled / 1e6), "limit"),)
+    levels = () if growth is None else ((f"after {growth.since:.0f} s", y.at(growth.settled / 1e6), "limit"),)
     drawn: tuple[Line, ...] = (line(points, x, y, "s0", "resident memory"),)
     return Chart(
         "Memory of the service", "Resident memory over time", x, y, (("s0", "resident"),), drawn, levels=levels

@@ -22,10 +22,8 @@ from locust.env import Environment
 from load_tests.arrivals import schedule_of
 from load_tests.connections import Connections, Failed
 from load_tests.outcome import Case, judge
-from load_tests.phase import NOT_SENT, OK, REFUSED, Phase, Recording
+from load_tests.phase import NOT_SENT, OK, REFUSED, REPORT_SECONDS, Phase, Recording
 from load_tests.target import Target
-
-FLUSH_SECONDS = 1.0
 
 
 class Plan:
@@ -171,7 +169,7 @@ class Driver(User):
 
     def _report(self) -> None:
         while True:
-            gevent.sleep(FLUSH_SECONDS)
+            gevent.sleep(REPORT_SECONDS)
             self._send("recorded", self.recorder.flush())
 
     def _send(self, kind: str, data: dict[str, Any]) -> None:

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM while a phase ran. `finished`: what it had given until then."""
+
+    def __init__(self, finished: Any) -> None:
+        super().__init__()
+        self.finished = finished
 
 
 class LoadTestError(Exception):

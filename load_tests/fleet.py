@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.exception import RPCError
 
 from load_tests.driver import Driver
-from load_tests.errors import GeneratorLost, OptionInvalid
+from load_tests.errors import GeneratorLost, OptionInvalid, Stopped
 from load_tests.outcome import Case
 from load_tests.phase import Phase, Recording
 
@@ -26,6 +26,8 @@ START_SECONDS = 60.0
 MESSAGE_SECONDS = 60.0
 """Beyond the phase and its timeout: for the last message of a process whose core is busy."""
 
+# Ctrl-C is news for this process alone, and not one to be printed by whatever greenlet it meets.
+gevent.get_hub().NOT_ERROR = (*gevent.get_hub().NOT_ERROR, KeyboardInterrupt)
 logging.getLogger("locust").setLevel(logging.CRITICAL)
 
 
@@ -62,7 +64,7 @@ class Fleet:
             raise
 
     def run(self, phase: Phase, meanwhile: Callable[[], None] = lambda: None) -> Finished:
-        """One phase on all processes; `meanwhile` is called about once a second. Raises: GeneratorLost."""
+        """One phase on all processes; `meanwhile` is called about once a second. Raises: GeneratorLost, Stopped."""
         self._inbox.clear()
         began = time.perf_counter()
         for part, client in enumerate(sorted(self._runner.clients.keys())):
@@ -72,8 +74,14 @@ class Fleet:
         watch = gevent.spawn(self._every_second, meanwhile)
         try:
             self._wait_for("done", "{count} of {size} processes ended their part", patience)
+        except KeyboardInterrupt as error:
+            raise Stopped(self._finished(began)) from error
         finally:
             watch.kill()
+        return self._finished(began)
+
+    def _finished(self, began: float) -> Finished:
+        """What has come until now."""
         recording, cpu = Recording(), 0.0
         for kind, _, data in self._inbox:
             if kind == "recorded":

@@ -21,6 +21,8 @@ def resident(pid: int) -> float | None:
     """Bytes that a process and its children hold; None once it has ended."""
     try:
         family = psutil.Process(pid)
+        if family.status() == psutil.STATUS_ZOMBIE:
+            return None
         return float(sum(_of(member) for member in [family, *family.children(recursive=True)]))
     except psutil.Error:
         return None
@@ -48,8 +50,9 @@ def list_files(folder: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class Growth:
-    """Bytes: after the first minute, at the end, and at most in between."""
+    """Bytes: after the first `since` seconds, at the end, and at most in between."""
 
+    since: float
     settled: float
     last: float
     most: float
@@ -66,15 +69,15 @@ class Growth:
 
 
 def growth(samples: list[tuple[float, float]]) -> Growth | None:
-    """Of (second, bytes), ascending; None without two samples after the first minute.
+    """Of (second, bytes), ascending; None without two samples after the first minute, or quarter of a shorter run.
 
     The end is the median of the last tenth.
     """
     if not samples:
         return None
-    length = samples[-1][0]
-    after = [value for second, value in samples if second >= min(FIRST_SECONDS, SETTLED_SHARE * length)]
+    since = min(FIRST_SECONDS, SETTLED_SHARE * samples[-1][0])
+    after = [value for second, value in samples if second >= since]
     if len(after) < 2:
         return None
     tail = sorted(after[-max(1, len(after) // 10) :])
-    return Growth(after[0], tail[len(tail) // 2], max(after))
+    return Growth(since, after[0], tail[len(tail) // 2], max(after))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from load_tests.histogram import Histogram
@@ -15,6 +15,9 @@ WRONG = "wrong answer"
 UNREACHED, CUT, LATE = "no connection", "connection cut", "no answer in time"
 OVERLOADED = (REFUSED, NOT_SENT, LATE)
 """What a sound service that is asked too much may do to a request."""
+
+REPORT_SECONDS = 1.0
+"""Between two messages of a process that sends, with what it has counted."""
 
 Mode = Literal["open", "closed"]
 Arrivals = Literal["poisson", "constant"]
@@ -53,6 +56,13 @@ class Phase:
     def after_seed(self) -> int:
         """Of what comes after: another phase with this seed and load sends the same requests at the same times."""
         return self.seed + 1
+
+    def until(self, second: float) -> Phase | None:
+        """As many whole points as were over at that second; None when nothing was that counts."""
+        if second >= self.seconds:
+            return replace(self, after=min(self.after, self.width * int((second - self.seconds) / self.width)))
+        counted = self.width * int((second - self.warmup) / self.width)
+        return replace(self, seconds=self.warmup + counted, after=0.0) if counted > 0 else None
 
     def point(self, second: float) -> int:
         """The number of the point of time that a second of the phase, or after it, lies in."""

@@ -33,6 +33,12 @@ def write(session: Session, summary: dict[str, Any], folder: Path) -> None:
     (folder / REPORT).write_text(render(session, summary), encoding="utf-8")
 
 
+def clear(folder: Path) -> None:
+    """Take an earlier run's files away, which are not of the one that begins. Raises: OSError."""
+    for name in (SUMMARY, REPORT):
+        (folder / name).unlink(missing_ok=True)
+
+
 def render(session: Session, summary: dict[str, Any]) -> str:
     """Self-contained HTML; every value is escaped, a missing one is an error."""
     environment = Environment(
@@ -67,5 +73,5 @@ def charts_of(session: Session, focus: Measured) -> list[Chart]:
     if (stages := server_stages(phases)) is not None:
         found.append(stages)
     if session.phases[-1].memory:
-        found.append(memory(session.phases[-1], session.growth.settled if session.growth else None))
+        found.append(memory(session.phases[-1], session.growth))
     return found

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from load_tests.errors import Stopped
 from load_tests.figures import Measured, error_kinds, errors, figures, generator, judged, milliseconds, normal_again
 from load_tests.knee import Knee, find_knee
 from load_tests.memory import Growth, growth, list_files, resident
 from load_tests.options import Options
-from load_tests.phase import OVERLOADED, Phase
+from load_tests.phase import OVERLOADED, REPORT_SECONDS, Phase
 from load_tests.stages import Scrape, read
 from load_tests.target import Target
 
@@ -56,9 +57,24 @@ class Session:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     left: list[str] = field(default_factory=list)
     """Files that the service left in its temporary folder."""
+    lost: bool = False
+    """Whether the watched process ended."""
+    stopped: bool = False
+    """Whether Ctrl-C or SIGTERM came before the end."""
 
     def run(self) -> None:
-        """Everything that was asked for."""
+        """Everything that was asked for, or what was done of it until Ctrl-C or SIGTERM.
+
+        Raises: KeyboardInterrupt, when that was nothing.
+        """
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.stopped = True
+            if not self.phases:
+                raise
+
+    def _run(self) -> None:
         options = self.options
         before = list_files(options.temp) if options.temp else set()
         if options.loads is not None:
@@ -114,9 +130,27 @@ class Session:
     def _measure(self, phase: Phase) -> Measured:
         before, offset, cpu = self._scrape(), time.perf_counter() - self.began, time.process_time()
         memory: list[tuple[float, float]] = []
-        finished = self.sender.run(phase, lambda: self._watch(memory, offset))
+        try:
+            finished = self.sender.run(phase, lambda: self._watch(memory, offset))
+        except Stopped as stopped:
+            # Processes report once a second: what they have counted since, and maybe what is on its way, is lost.
+            finished = stopped.finished
+            if (over := phase.until(finished.wall - 1.25 * REPORT_SECONDS)) is not None:
+                self._keep(over, finished, offset, memory, None, 0.0)
+            raise
         leader, after = time.process_time() - cpu, self._scrape()
         counted = after.since(before) if before and after else None
+        return self._keep(phase, finished, offset, memory, counted, leader)
+
+    def _keep(
+        self,
+        phase: Phase,
+        finished: Any,
+        offset: float,
+        memory: list[tuple[float, float]],
+        counted: Scrape | None,
+        leader: float,
+    ) -> Measured:
         measured = Measured(phase, finished.recording, offset, finished.wall, finished.cpu, leader, counted, memory)
         self.phases.append(judged(measured, self.options.objective))
         self.say(line(measured))
@@ -131,6 +165,7 @@ class Session:
             return
         if self.options.pid:
             value = resident(self.options.pid)
+            self.lost = self.lost or value is None
         else:
             scrape = self._scrape()
             value = scrape.memory if scrape else None
@@ -145,10 +180,16 @@ class Session:
     def faults(self) -> list[str]:
         """Why the run failed; empty when the objective was met."""
         options = self.options
-        found = list(self.phases[-1].misses) if options.loads is None else self._knee_faults()
+        found = ["stopped before its end"] if self.stopped else []
+        if options.loads is None:
+            found += self.phases[-1].misses
+        elif not self.stopped:
+            found += self._knee_faults()
         if self.growth and not self.growth.steady:
-            found.append(f"the service's memory grew by {self.growth.share:.1%} after the first minute")
-        if options.pid and options.soak and not self.growth:
+            found.append(
+                f"the service's memory grew by {self.growth.share:.1%} after its first {self.growth.since:.0f} s"
+            )
+        if options.pid and options.soak and (self.lost or not self.growth):
             found.append(f"the service's memory could not be followed: process {options.pid} ended")
         if self.left:
             found.append(f"{len(self.left)} files stayed in {options.temp}")
@@ -174,6 +215,7 @@ class Session:
             "started": self.started.isoformat(timespec="seconds"),
             "machine": {"cores": generator([])["cores"], "platform": platform.platform(), "local": self.target.local},
             "met": not faults,
+            "stopped": self.stopped,
             "faults": faults,
             "knee": None if self.knee is None else {"load": self.knee.good, "first_bad": self.knee.bad},
             "overload": self.overload_figures(),

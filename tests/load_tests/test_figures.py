@@ -202,3 +202,12 @@ def test_recordings_of_several_processes_add_up() -> None:
     assert first.recording.finished == {0: 2}
     assert first.recording.examples == {"status 500": ["oops"]}
     assert first.kinds() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [(0.5, None), (1.1, None), (1.3, (1.25, 0)), (4, (4, 0)), (4.6, (4, 0.5)), (9, (4, 2))]
+)
+def test_a_phase_that_was_stopped_counts_whole_points(second: float, expected: tuple[float, float] | None) -> None:
+    phase = Phase("x", "open", 10, 4, warmup=1, width=0.25, after=2)
+    left = phase.until(second)
+    assert (left and (left.seconds, left.after)) == expected

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.load_tests.measuring import ANSWER, Behaviour, Says, fake_service, load_test
@@ -15,13 +13,6 @@ from tests.pictures import plain
 
 STALL_AFTER, STALL = 1.0, 1.0
 """Who comes so many seconds after the first request of the load is not answered for so long, nor is who comes then."""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    plain("red").save(folder / "only.png")
-    return folder
 
 
 def prompt(path: str, number: int, seconds: float) -> Says:
@@ -228,36 +219,6 @@ def test_a_file_that_stays_is_a_fault(pictures: Path, tmp_path: Path) -> None:
         code, summary, _ = load_test(service.url, pictures, tmp_path, *options)
     assert code == 1
     assert summary["faults"] == [f"1 files stayed in {tmp_path / 'temp'}"]
-
-
-def send_to_processes(module: str, number: int) -> None:
-    """A signal to each `python -m module` that this test has started."""
-    for process in psutil.Process().children(recursive=True):
-        if module in process.cmdline():
-            process.send_signal(number)
-
-
-@pytest.mark.parametrize(
-    ("module", "number", "code", "said"),
-    [
-        ("load_tests.worker", signal.SIGKILL, 1, "error: the load generator is not complete: a process ended with -9"),
-        ("load_tests", signal.SIGINT, 130, "stopped"),
-        ("load_tests", signal.SIGTERM, 130, "stopped"),
-    ],
-)
-def test_a_generator_that_ends_early_leaves_no_process(
-    module: str, number: int, code: int, said: str, pictures: Path, tmp_path: Path
-) -> None:
-    def end(path: str, count: int, seconds: float) -> Says:
-        if count == 5:
-            send_to_processes(module, number)
-        return Says()
-
-    with fake_service(end) as service:
-        found, summary, text = load_test(service.url, pictures, tmp_path, "--rate", 50, "--processes", 2)
-    assert (found, text.splitlines()[-1]) == (code, said), text
-    assert summary == {}
-    assert not [one for one in psutil.Process().children(recursive=True) if "load_tests.worker" in one.cmdline()]
 
 
 COLOURS = ("red", "green", "blue")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from load_tests.errors import OptionInvalid, ProcessUnknown
@@ -17,7 +20,7 @@ def samples(seconds: int, value) -> list[tuple[float, float]]:
 
 def test_what_grows_in_the_first_minute_is_no_leak() -> None:
     found = growth(samples(600, lambda second: 100 + min(second, 50)))
-    assert found == Growth(150, 150, 150)
+    assert found == Growth(60, 150, 150, 150)
     assert found.steady
 
 
@@ -29,7 +32,7 @@ def test_what_goes_on_growing_is() -> None:
 
 
 def test_one_high_moment_is_none_and_giving_back_is_none() -> None:
-    assert growth(samples(600, lambda second: 200 if second == 599 else 100)) == Growth(100, 100, 200)
+    assert growth(samples(600, lambda second: 200 if second == 599 else 100)) == Growth(60, 100, 100, 200)
     shrunk = growth(samples(600, lambda second: 100 if second < 300 else 50))
     assert shrunk is not None
     assert shrunk.steady
@@ -37,7 +40,7 @@ def test_one_high_moment_is_none_and_giving_back_is_none() -> None:
 
 def test_a_short_run_settles_after_a_quarter() -> None:
     found = growth(samples(20, lambda second: 10 if second < 5 else 20))
-    assert found == Growth(20, 20, 20)
+    assert found == Growth(5, 20, 20, 20)
     assert growth([]) is None
     assert growth([(0.0, 1.0)]) is None
 
@@ -46,6 +49,12 @@ def test_a_process_and_its_children_are_measured() -> None:
     assert (resident(os.getpid()) or 0) > 1e6
     check_pid(os.getpid())
     assert resident(99_999_999) is None
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as ended:
+        assert ended.stdout is not None
+        ended.stdout.read()
+        while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+            pass
+        assert resident(ended.pid) is None  # nobody has waited for it yet
     with pytest.raises(ProcessUnknown, match="no such process"):
         check_pid(99_999_999)
 

@@ -16,14 +16,6 @@ from tests.load_tests.measuring import ANSWER, ROOT, Says, fake_service, load_te
 from tests.pictures import plain
 from tests.serving import free_port
 
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    plain("red").save(folder / "only.png")
-    return folder
-
-
 STEPS = ("--steps", "10,20", "--refine", 0, "--duration", "1s", "--warmup", "0s", "--arrivals", "constant")
 
 
