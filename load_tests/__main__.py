@@ -81,7 +81,7 @@ def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str,
     fleet = Fleet(target.url, cases, processes=options.processes, remote=options.workers, bind=options.bind)
     try:
         clear(options.out)
-        session = Session(options, target, fleet, say)
+        session = Session(options, target, fleet, say, cases)
         session.run()
     finally:
         fleet.close()

@@ -49,13 +49,15 @@ class Recorder:
         environment.events.request.add_listener(self.count)  # type: ignore[no-untyped-call]
 
     def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
-        """`response_time`: milliseconds from the intended start. `context`: outcome, due, lag; seconds in the phase."""
+        """`response_time`: milliseconds from the intended start. `context`: outcome; due, lag: seconds in the phase;
+        number: of the case."""
         outcome, due, lag = context["outcome"], context["due"], context["lag"]
         seconds = response_time / 1000
         cell = self.recording.cell(self.phase.point(due), name)
         cell.outcomes[outcome] += 1
         if outcome != NOT_SENT:
             cell.lag.add(lag)
+            self.recording.sent.add(context["number"])
         if outcome == OK:
             cell.good.add(seconds)
             cell.service.add(seconds - lag)
@@ -105,7 +107,7 @@ class Driver(User):
             # Also where it is late already: the answers that have come must be read.
             gevent.sleep(max(0.0, due - self._elapsed()))
             if len(running) >= most:
-                self._fire("", NOT_SENT, due, self._elapsed(), f"{phase.outstanding} requests were open already")
+                self._fire(number, NOT_SENT, due, self._elapsed(), f"{phase.outstanding} requests were open already")
             else:
                 running.add(gevent.spawn(self._one, due, number))
         gevent.sleep(max(0.0, phase.length - self._elapsed()))
@@ -144,24 +146,25 @@ class Driver(User):
         try:
             reply = self.connections.ask(self.plan.requests[number], self.phase.timeout)
         except Failed as error:
-            self._fire(case.kind, error.outcome, due, sent, str(error))
+            self._fire(number, error.outcome, due, sent, str(error))
             return False
         came = self._elapsed()
         outcome, text = judge(case, reply)
-        self._fire(case.kind, outcome, due, sent, text, came, len(reply.body))
+        self._fire(number, outcome, due, sent, text, came, len(reply.body))
         return True
 
     def _fire(
-        self, kind: str, outcome: str, due: float, sent: float, text: str, came: float | None = None, length: int = 0
+        self, number: int, outcome: str, due: float, sent: float, text: str, came: float | None = None, length: int = 0
     ) -> None:
+        assert self.plan is not None
         took = (self._elapsed() if came is None else came) - due
         self.environment.events.request.fire(
             request_type="POST",
-            name=kind,
+            name="" if outcome == NOT_SENT else self.plan.cases[number].kind,
             response_time=1000 * took,
             response_length=length,
             exception=None if outcome == OK else RuntimeError(text),
-            context={"outcome": outcome, "due": due, "lag": max(0.0, sent - due)},
+            context={"outcome": outcome, "due": due, "lag": max(0.0, sent - due), "number": number},
         )
 
     def _elapsed(self) -> float:

@@ -15,6 +15,7 @@ from load_tests.errors import ListInvalid
 from load_tests.outcome import Case
 from load_tests.target import batch_path, predict_path
 
+KIND = "hostile"
 RAW = {"Content-Type": "application/octet-stream"}
 _BOUNDARY = "hostile-boundary"
 _FORM = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
@@ -75,14 +76,14 @@ def hostile_cases(good: bytes, model: str) -> list[Case]:
         ("form that ends early", form("image", sound)[:-40], (400, 408)),
         ("form with a wrong type", form("image", sound, "../../etc/passwd", "image/jpg"), (200,)),
     ]
-    cases = [Case("hostile", path, RAW, body, statuses, name=name) for name, body, statuses in raw]
-    cases += [Case("hostile", path, _FORM, body, statuses, name=name) for name, body, statuses in forms]
+    cases = [Case(KIND, path, RAW, body, statuses, name=name) for name, body, statuses in raw]
+    cases += [Case(KIND, path, _FORM, body, statuses, name=name) for name, body, statuses in forms]
     return [
         *cases,
-        Case("hostile", f"{path}?top_k=-1", RAW, good, (400,), name="top_k below one"),
-        Case("hostile", "/predict?model=%00", RAW, good, (404, 400), name="a model that is not there"),
-        Case("hostile", batch_path(model), RAW, good, (400,), name="a batch without a form"),
-        Case("hostile", "/%2e%2e/%2e%2e/etc/passwd", RAW, good, (404, 405), name="a path out of the service"),
+        Case(KIND, f"{path}?top_k=-1", RAW, good, (400,), name="top_k below one"),
+        Case(KIND, "/predict?model=%00", RAW, good, (404, 400), name="a model that is not there"),
+        Case(KIND, batch_path(model), RAW, good, (400,), name="a batch without a form"),
+        Case(KIND, "/%2e%2e/%2e%2e/etc/passwd", RAW, good, (404, 405), name="a path out of the service"),
     ]
 
 
@@ -106,4 +107,4 @@ def listed_cases(path: Path, model: str) -> Iterator[Case]:
             raise ListInvalid(path, f"line {number}: {error}") from error
         if not statuses or any(status >= 500 for status in statuses):
             raise ListInvalid(path, f"line {number}: no status below 500")
-        yield Case("hostile", predict_path(model), RAW, body, statuses, name=row["file"])
+        yield Case(KIND, predict_path(model), RAW, body, statuses, name=row["file"])

@@ -147,6 +147,8 @@ class Recording:
     finished: Counter[int] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     """Of each kind of error, the first few messages."""
+    sent: set[int] = field(default_factory=set)
+    """Numbers of the cases that were sent at least once."""
 
     def cell(self, point: int, kind: str) -> Cell:
         """The cell, made on first use."""
@@ -163,6 +165,7 @@ class Recording:
         for (point, kind), cell in other.cells.items():
             self.cell(point, kind).merge(cell)
         self.finished.update(other.finished)
+        self.sent |= other.sent
         for outcome, texts in other.examples.items():
             for text in texts:
                 self.example(outcome, text)
@@ -171,10 +174,11 @@ class Recording:
         """For a message between processes."""
         cells = [[point, kind, cell.packed()] for (point, kind), cell in self.cells.items()]
         finished = [list(self.finished), list(self.finished.values())]
-        return {"cells": cells, "finished": finished, "examples": self.examples}
+        return {"cells": cells, "finished": finished, "examples": self.examples, "sent": list(self.sent)}
 
     @classmethod
     def unpacked(cls, parts: dict[str, Any]) -> Recording:
         """The counterpart of `packed`."""
         cells = {(point, kind): Cell.unpacked(cell) for point, kind, cell in parts["cells"]}
-        return cls(cells, Counter(dict(zip(*parts["finished"], strict=True))), parts["examples"])
+        finished = Counter(dict(zip(*parts["finished"], strict=True)))
+        return cls(cells, finished, parts["examples"], set(parts["sent"]))

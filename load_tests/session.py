@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from load_tests.errors import Stopped
 from load_tests.figures import Measured, error_kinds, errors, figures, generator, judged, milliseconds, normal_again
+from load_tests.hostile import KIND
 from load_tests.knee import Knee, find_knee
 from load_tests.memory import Growth, growth, list_files, resident
 from load_tests.options import Options
+from load_tests.outcome import Case
 from load_tests.phase import OVERLOADED, REPORT_SECONDS, Phase
 from load_tests.stages import Scrape, read
 from load_tests.target import Target
@@ -44,12 +46,13 @@ class Overload:
 
 @dataclass
 class Session:
-    """Runs phases and keeps what they gave. say: takes one line of progress."""
+    """Runs phases and keeps what they gave. say: takes one line of progress. cases: what is sent."""
 
     options: Options
     target: Target
     sender: Sender
     say: Callable[[str], None] = lambda _: None
+    cases: Sequence[Case] = ()
     phases: list[Measured] = field(default_factory=list)
     knee: Knee | None = None
     overload: Overload | None = None
@@ -228,7 +231,14 @@ class Session:
             },
             "phases": [figures(measured) for measured in self.phases],
             "errors": error_kinds(self.phases),
+            "never_sent": self.never_sent(),
         }
+
+    def never_sent(self) -> list[str] | None:
+        """The names of hostile requests that no phase has sent; None where there are none."""
+        sent = set().union(*(measured.recording.sent for measured in self.phases))
+        hostile = [(number, case.name) for number, case in enumerate(self.cases) if case.kind == KIND]
+        return [name for number, name in hostile if number not in sent] if hostile else None
 
     def overload_figures(self) -> dict[str, Any] | None:
         """At 80 % of the knee, at twice the knee, and after it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LATE_MS = 10.0
+"""In the median; a generator that keeps up sends within one."""
 COLUMNS = ("phase", "load", "due/s", "right/s", "p50 ms", "p95 ms", "p99 ms", "errors", "refused", "")
 
 
@@ -34,8 +36,26 @@ def findings(summary: dict[str, Any]) -> list[str]:
     if knee and knee["load"]:
         beyond = f", missed at {knee['first_bad']:g}{unit}" if knee["first_bad"] else ", and no step missed it"
         found.append(f"knee: {knee['load']:g}{unit}{beyond}")
-    found += _overload(summary["overload"], unit) + _soak(summary["soak"])
-    return [*found, cost(summary)]
+    found += _overload(summary["overload"], unit) + _soak(summary["soak"]) + _untried(summary["never_sent"])
+    return [*found, *_late(summary["phases"]), cost(summary)]
+
+
+def _untried(names: list[str] | None) -> list[str]:
+    if not names:
+        return []
+    return [f"{len(names)} hostile requests were never sent, such as {names[0]}: a longer load sends all of them"]
+
+
+def _late(phases: list[dict[str, Any]]) -> list[str]:
+    """Where the generator is too slow its own queue is in the latencies."""
+    late = [(phase["sent_late_ms"]["p50"] or 0.0, phase["name"]) for phase in phases]
+    milliseconds, name = max(late)
+    if milliseconds <= LATE_MS:
+        return []
+    return [
+        f"the generator could not keep up: requests of {name} were sent {milliseconds:.0f} ms late (p50), which is in "
+        "their latencies: a lower rate, more --processes, or --workers on other machines"
+    ]
 
 
 def _overload(overload: dict[str, Any] | None, unit: str) -> list[str]:

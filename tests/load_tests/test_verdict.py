@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from load_tests.hostile import hostile_cases
 from load_tests.scenarios import read_material
 from load_tests.target import Target
 from tests.load_tests.measuring import ANSWER, ROOT, Says, fake_service, load_test
@@ -130,3 +131,26 @@ def test_a_worker_says_whom_it_waits_for_and_ends_with_ctrl_c() -> None:
     _, errors = worker.communicate(timeout=30)
     assert worker.returncode == -signal.SIGINT
     assert errors == ""
+
+
+def test_hostile_requests_that_were_never_sent_are_told(pictures: Path, tmp_path: Path) -> None:
+    options = ("--scenario", "hostile", "--rate", 8, "--duration", "1s", "--warmup", "0s", "--arrivals", "constant")
+    good = (pictures / "only.png").read_bytes()
+    with fake_service(lambda *_: Says()) as service:
+        _, summary, text = load_test(service.url, pictures, tmp_path, *options)
+        sent = service.bodies[1:]
+    names = {case.name for case in hostile_cases(good, "fake")}
+    missing = summary["never_sent"]
+    assert len(sent) == 8
+    assert set(missing) <= names
+    assert len(names) - 8 <= len(missing) < len(names)
+    assert f"{len(missing)} hostile requests were never sent, such as {missing[0]}" in text
+
+
+def test_a_generator_that_cannot_keep_up_says_so(pictures: Path, tmp_path: Path) -> None:
+    options = ("--rate", 100_000, "--duration", "300ms", "--warmup", "0s", "--outstanding", 50)
+    with fake_service(lambda *_: Says()) as service:
+        code, summary, text = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 1
+    assert summary["phases"][0]["sent_late_ms"]["p50"] > 10
+    assert "the generator could not keep up: requests of load were sent" in text
