@@ -57,7 +57,10 @@ def read_pictures(environment: Environment, **_: Any) -> None:
     if options is None or environment.host is None:
         raise ValueError("--host is missing: the address of the service")
     expected = Path(options.expected) if options.expected else None
-    pictures[:] = [Pictures(Path(options.images), expected, environment.host)]
+    try:
+        pictures[:] = [Pictures(Path(options.images), expected, environment.host)]
+    except (OSError, ValueError, WrongAnswer) as error:
+        raise SystemExit(f"error: {' '.join(str(error).split())}") from error
 
 
 class Client(FastHttpUser):

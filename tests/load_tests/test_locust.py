@@ -86,3 +86,12 @@ def test_locust_fails_on_a_wrong_answer(server: Server, tiny_bundle: Path, colou
     result = locust(server, "--images", str(images), "--expected", str(tmp_path / "wrong.jsonl"))
     assert result.returncode == 1
     assert "instead of" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("options", [("--images", "no/such/folder"), ("--images", "docs", "--expected", "README.md")])
+def test_locust_says_in_one_line_what_it_cannot_read(server: Server, options: tuple[str, ...]) -> None:
+    result = locust(server, *options)
+    assert result.returncode == 1
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("error: "))
+    assert options[-1] in line or "docs" in line
+    assert "Traceback" not in result.stderr
