@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from bundle.errors import CannotWrite, TargetExists
@@ -14,7 +15,10 @@ SVG, PAGE = "benchmark.svg", "benchmark.html"
 
 
 def refuse_files(folder: Path, *, overwrite: bool) -> None:
-    """Raises: TargetExists when a file of an earlier benchmark is there and may not be replaced."""
+    """Raises: TargetExists when a file of an earlier benchmark is there and may not be replaced; CannotWrite."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise CannotWrite(folder, f"{above} is not a folder that can be written to")
     for name in (FILE, SVG, PAGE):
         if not overwrite and (folder / name).exists():
             raise TargetExists(folder / name)

@@ -172,6 +172,11 @@ class NothingToTime(ConvoyError):
         super().__init__("no artefact of these bundles can be run here: export one that can, such as onnx")
 
 
+class TooManyThreads(ConvoyError):
+    def __init__(self, threads: int, cores: int) -> None:
+        super().__init__(f"--threads {threads}: expected at most {cores} on this machine of {cores} cores")
+
+
 class PageNotBuilt(ConvoyError):
     def __init__(self, built: object) -> None:
         super().__init__(

@@ -27,13 +27,19 @@ def benchmark(
     json: Json = False,
 ) -> None:
     """Size, load time, latency, throughput and accuracy of every file, each in its own runtime, in turn."""
+    from bundle.cores import available_cores
     from export.benchmark import benchmark as measure
     from export.benchmark import entries_of
     from export.benchmark_files import refuse_files, write_files
+    from export.errors import TooManyThreads
 
     if out is not None:
         refuse_files(out, overwrite=overwrite)
+    if max(threads or [1]) > available_cores():
+        raise TooManyThreads(max(threads or [1]), available_cores())
     entries = [entry for path in bundles for entry in entries_of(path, data)]
+    if data is not None and not any(entry.n for entry in entries):
+        err.print(f"{data}: its pictures have no labels: accuracy is left out")
     found = measure(entries, threads=threads, rounds=rounds)
     if json:
         print_text(text_of.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -12,12 +13,12 @@ import yaml
 from onnx import TensorProto, helper
 
 import export.bundle_writer
-from bundle.errors import TargetExists
+from bundle.errors import CannotWrite, TargetExists
 from bundle.folder import open_bundle
 from export.benchmark import FILE, Benchmark, Measurement, benchmark, entries_of, latency_of
 from export.benchmark_files import refuse_files, write_files
 from export.bundle_writer import export as write_bundle
-from export.errors import ConverterFailed, NothingToTime, WorkerDied
+from export.errors import ConverterFailed, NothingToTime, TooManyThreads, WorkerDied
 from export.latency_plot import LARGEST, plot_of
 from export.stopwatch import Contender, in_turn
 from export.to_ort import convert
@@ -221,6 +222,29 @@ def test_the_command_prints_json(timed: Path, capsys: pytest.CaptureFixture[str]
     command([timed], threads=[1], rounds=1, json=True)
     record = json.loads(capsys.readouterr().out)
     assert [one["target"] for one in record["measurements"]] == ["onnx", "onnx-fp16"]
+
+
+def test_what_cannot_be_is_refused_before_anything_is_measured(timed: Path, tmp_path: Path) -> None:
+    from convoy.commands.benchmark import benchmark as command
+
+    with pytest.raises(TooManyThreads, match=r"--threads 999: expected at most \d+ on this machine"):
+        command([timed], threads=[1, 999])
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(CannotWrite, match="file is not a folder that can be written to"):
+            command([timed], out=out)
+
+
+def test_pictures_without_labels_are_said_to_have_none(
+    timed: Path, colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from convoy.commands.benchmark import benchmark as command
+
+    shutil.copytree(colours / "val" / "red", tmp_path / "flat")
+    command([timed], data=tmp_path / "flat", threads=[1], rounds=1, json=True)
+    told = capsys.readouterr()
+    assert "its pictures have no labels: accuracy is left out" in " ".join(told.err.split())
+    assert {one["n"] for one in json.loads(told.out)["measurements"]} == {0}
 
 
 def test_the_memory_told_is_not_that_of_whoever_started_the_process(timed: Path) -> None:
