@@ -24,7 +24,7 @@ def table(summary: dict[str, Any]) -> str:
 
 def _told(errors: list[dict[str, Any]]) -> list[str]:
     """Of each kind of error how many, and what one of them said."""
-    return [", such as ".join([f"{one['kind']}: {one['count']}", *one["examples"][:1]]) for one in errors]
+    return [", for example: ".join([f"{one['kind']}: {one['count']}", *one["examples"][:1]]) for one in errors]
 
 
 def findings(summary: dict[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def test_a_service_that_is_late_or_refuses_beyond_the_knee_is_none(pictures: Pat
     assert (code, summary["faults"]) == (0, []), text
     assert summary["knee"] == {"load": 10, "first_bad": 20}
     assert summary["errors"] == [{"kind": "refused 429", "count": 20, "examples": ["later"]}]
-    assert "refused 429: 20, such as later" in text
+    assert "refused 429: 20, for example: later" in text
 
 
 def test_the_terminal_says_which_errors_there_were(pictures: Path, tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_the_terminal_says_which_errors_there_were(pictures: Path, tmp_path: Pat
     with fake_service(faulty) as service:
         code, _, text = load_test(service.url, pictures, tmp_path, *options)
     assert code == 1
-    assert "status 413: 8, such as only.png: 413 instead of 200: too large" in text
-    assert "status 500: 1, such as only.png: 500 instead of 200: oops" in text
-    assert "wrong answer: 1, such as only.png: 'ants' 0.25000 instead of 'ants' 0.75000" in text
+    assert "status 413: 8, for example: only.png: 413 instead of 200: too large" in text
+    assert "status 500: 1, for example: only.png: 500 instead of 200: oops" in text
+    assert "wrong answer: 1, for example: only.png: 'ants' 0.25000 instead of 'ants' 0.75000" in text
     assert "100 %" in text
     assert "1e+02" not in text
 
