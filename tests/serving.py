@@ -65,11 +65,18 @@ def server(command: list[str], log: Path, port: int, env: dict[str, str], cwd: P
 
 @contextmanager
 def bento_server(bundle: Path, log: Path, **settings: str) -> Iterator[Server]:
-    """`convoy serve bundle` on a free port, with `CONVOY_…` settings; nobody is refused for a busy machine's pause."""
+    """`convoy serve bundle` on a free port, with `CONVOY_…` settings."""
     port = free_port()
     command = [sys.executable, "-m", "convoy.main", "serve", str(bundle), "--port", str(port)]
-    patient = {"CONVOY_DRAIN": "0", "CONVOY_MAX_WAIT": "20", "BENTOML_HOME": str(log.parent / "bentoml")}
-    with server(command, log, port, {**patient, **run.environment(bundle), **settings}) as running:
+    quick = {"CONVOY_DRAIN": "0", "BENTOML_HOME": str(log.parent / "bentoml")}
+    with server(command, log, port, {**quick, **run.environment(bundle), **settings}) as running:
+        yield running
+
+
+@contextmanager
+def patient_server(bundle: Path, log: Path, **settings: str) -> Iterator[Server]:
+    """The same, where nobody is refused for a busy machine's pause."""
+    with bento_server(bundle, log, **{"CONVOY_MAX_WAIT": "20", **settings}) as running:
         yield running
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.pictures import encode, noise, plain
 from tests.service.test_hostile import allowed
-from tests.serving import Server, bento_server
+from tests.serving import Server, patient_server
 
 MOST_BYTES = 700_000_000
 LEVEL_BYTES = 25_000_000
@@ -56,7 +56,7 @@ def send(server: Server, count: int, first: int) -> None:
 def level(tiny_bundle: Path, tmp_path: Path, count: int) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    with bento_server(tiny_bundle, tmp_path / "log", TMPDIR=str(temporary), CONVOY_ACCESS_LOG="off") as server:
+    with patient_server(tiny_bundle, tmp_path / "log", TMPDIR=str(temporary), CONVOY_ACCESS_LOG="off") as server:
         worker = worker_of(server)
         before = sorted(path.name for path in temporary.rglob("*"))
         sizes = []
@@ -106,7 +106,10 @@ def test_hostile_files_side_by_side_stay_within_memory(tiny_bundle: Path, tmp_pa
     with (test_data / "hostile_images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file)) * 2
     red = encode(plain("red"))
-    with bento_server(tiny_bundle, tmp_path / "log", CONVOY_MAX_WAIT="25") as server, Watch(worker_of(server)) as watch:
+    with (
+        patient_server(tiny_bundle, tmp_path / "log", CONVOY_MAX_WAIT="25") as server,
+        Watch(worker_of(server)) as watch,
+    ):
 
         def ask(row: dict[str, str]) -> str:
             with httpx.Client(base_url=server.url, timeout=60) as client:

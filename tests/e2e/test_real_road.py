@@ -19,7 +19,7 @@ from models.checkpoint import load_checkpoint
 from models.data import read_training_data
 from models.inference import logits_of, probabilities_of
 from tests.service.test_hostile import allowed
-from tests.serving import Server, bento_server
+from tests.serving import Server, patient_server
 
 
 def convoy(*arguments: object) -> str:
@@ -66,7 +66,7 @@ def ants_bees_bundle(ants_bees: tuple[Path, float], workplace: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def ants_bees_server(ants_bees_bundle: Path, workplace: Path) -> Iterator[Server]:
-    with bento_server(ants_bees_bundle, workplace / "ants-bees.log") as running:
+    with patient_server(ants_bees_bundle, workplace / "ants-bees.log") as running:
         yield running
 
 
@@ -134,7 +134,7 @@ def test_pulled_networks_keep_their_classes_over_http(name: str, test_data: Path
     convoy("export", run, "--to", "onnx", "--data", test_data / "imagenet_sample.csv", "--out", bundle)
     with (test_data / "weights" / "expected_top1.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    with bento_server(bundle, workplace / f"{name}.log") as server:
+    with patient_server(bundle, workplace / f"{name}.log") as server:
         answers = ask_all(server, [test_data / row["file"] for row in rows])
     flips = [
         row["file"]

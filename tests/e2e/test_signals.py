@@ -18,7 +18,7 @@ import pytest
 
 from load_tests.closed_loop import Load
 from tests.pictures import encode, plain
-from tests.serving import Server, bento_server
+from tests.serving import Server, patient_server
 
 RED = encode(plain("red"))
 DRAIN = 4
@@ -68,7 +68,7 @@ def unready(load: Load) -> list[float]:
 
 def test_sigterm_under_load_loses_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
     """Readiness turns 503 first; whoever sends until it has seen that is answered, every time."""
-    with bento_server(tiny_bundle, tmp_path / "log", CONVOY_DRAIN=str(DRAIN)) as server:
+    with patient_server(tiny_bundle, tmp_path / "log", CONVOY_DRAIN=str(DRAIN)) as server:
         with UnderLoad(server) as load:
             load.heeds_readiness = True
             sent = time.perf_counter()
@@ -84,7 +84,7 @@ def test_sigterm_under_load_loses_nothing(tiny_bundle: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_connection_is_kept_for_longer_than_balancers_keep_it(tiny_bundle: Path, tmp_path: Path) -> None:
     """Whoever closes first must be the one who asks, or a POST meets a closing connection; uvicorn's own is 5 s."""
-    with bento_server(tiny_bundle, tmp_path / "log") as server:
+    with patient_server(tiny_bundle, tmp_path / "log") as server:
         kept = http.client.HTTPConnection(server.url.removeprefix("http://"))
         with closing(kept):
             for _ in range(2):
@@ -102,7 +102,7 @@ def test_a_connection_is_kept_for_longer_than_balancers_keep_it(tiny_bundle: Pat
 
 def test_a_killed_worker_is_replaced_about_as_fast_as_the_first_one_started(tiny_bundle: Path, tmp_path: Path) -> None:
     begun = time.perf_counter()
-    with bento_server(tiny_bundle, tmp_path / "log") as server, UnderLoad(server) as load:
+    with patient_server(tiny_bundle, tmp_path / "log") as server, UnderLoad(server) as load:
         started = time.perf_counter() - begun
         first = worker_of(server)
         killed = time.perf_counter()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from load_tests.answers import Expected, WrongAnswer, check, find_images, first_of, read_expected
-from tests.serving import Server, bento_server
+from tests.serving import Server, patient_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with bento_server(tiny_bundle, tmp_path_factory.mktemp("log") / "serve.log") as running:
+    with patient_server(tiny_bundle, tmp_path_factory.mktemp("log") / "serve.log") as running:
         yield running
 
 

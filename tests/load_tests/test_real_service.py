@@ -17,7 +17,7 @@ import pytest
 
 from tests.load_tests.measuring import ROOT, load_test
 from tests.service.test_hostile import allowed
-from tests.serving import Server, bento_server, free_port
+from tests.serving import Server, free_port, patient_server
 
 QUICK = ("--duration", "1s", "--warmup", "200ms")
 
@@ -27,7 +27,7 @@ def server(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     home = tmp_path_factory.mktemp("server")
     (home / "temp").mkdir()
     settings = {"TMPDIR": str(home / "temp"), "CONVOY_QUEUE": "1000"}
-    with bento_server(tiny_bundle, home / "serve.log", **settings) as running:
+    with patient_server(tiny_bundle, home / "serve.log", **settings) as running:
         yield running
 
 
@@ -189,7 +189,7 @@ def test_one_of_several_models_is_asked(tiny_bundle: Path, colours: Path, tmp_pa
     for name in ("alpha", "beta"):
         shutil.copytree(tiny_bundle, tmp_path / "models" / name / "1")
     options = ("--model", "beta", "--rate", 60, "--duration", "2s", "--warmup", "0s")
-    with bento_server(tmp_path / "models", tmp_path / "serve.log", CONVOY_QUEUE="1000") as running:
+    with patient_server(tmp_path / "models", tmp_path / "serve.log", CONVOY_QUEUE="1000") as running:
         for scenario in ("hostile", "batch"):
             out = tmp_path / scenario
             code, summary, text = load_test(

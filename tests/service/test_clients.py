@@ -13,7 +13,7 @@ import pytest
 
 from tests.pictures import encode, plain
 from tests.service.conftest import Served
-from tests.serving import bento_server
+from tests.serving import patient_server
 
 RED = encode(plain("red"))
 
@@ -80,7 +80,7 @@ with bentoml.SyncHTTPClient(sys.argv[1]) as client:
 
 def test_bentomls_client(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "red.png").write_bytes(RED)
-    with bento_server(tiny_bundle, tmp_path / "log") as server:
+    with patient_server(tiny_bundle, tmp_path / "log") as server:
         one, two = map(json.loads, run(BENTOML, server.url, str(tmp_path / "red.png")).splitlines())
     assert [prediction["label"] for prediction in one["predictions"]] == ["red"]
     assert [len(result["predictions"]) for result in two["results"]] == [2, 2]
