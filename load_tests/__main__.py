@@ -14,7 +14,6 @@ monkey.patch_all()
 # ruff: noqa: E402
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,16 +24,16 @@ from load_tests.options import Options, read_options
 from load_tests.report import clear, write
 from load_tests.scenarios import SCENARIOS, read_material
 from load_tests.session import Session
+from load_tests.signals import Interrupts
 from load_tests.table import table
 from load_tests.target import Target
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    # As Ctrl-C does: the workers are ended before this process ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts = Interrupts()
     try:
-        return run(read_options(sys.argv[1:] if arguments is None else arguments))
+        return run(read_options(sys.argv[1:] if arguments is None else arguments), interrupts)
     except (LoadTestError, OSError) as error:
         say(f"error: {' '.join(str(error).split())}")
         return error.exit_code if isinstance(error, LoadTestError) else 2
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def run(options: Options) -> int:
+def run(options: Options, interrupts: Interrupts) -> int:
     """Measure, write, print. Raises: LoadTestError, OSError."""
     if options.cpus:
         os.sched_setaffinity(0, options.cpus)
@@ -64,14 +63,14 @@ def run(options: Options) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     for text in material.left_out:
         say(f"left out: {text}")
-    summary = measure(options, target, cases)
+    summary = measure(options, target, cases, interrupts)
     print(json.dumps(summary, indent=2) if options.json else table(summary))
     if summary["stopped"]:
         raise KeyboardInterrupt
     return 0 if summary["met"] else 1
 
 
-def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str, Any]:
+def measure(options: Options, target: Target, cases: Sequence[Any], interrupts: Interrupts) -> dict[str, Any]:
     """Run the phases and write both files. Raises: GeneratorLost; KeyboardInterrupt when nothing was measured yet."""
     # locust takes a while to import: bad input was refused by now.
     from load_tests.fleet import Fleet
@@ -84,6 +83,7 @@ def measure(options: Options, target: Target, cases: Sequence[Any]) -> dict[str,
         session = Session(options, target, fleet, say, cases)
         session.run()
     finally:
+        interrupts.hold()
         fleet.close()
     summary = session.summary()
     write(session, summary, options.out)

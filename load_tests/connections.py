@@ -6,6 +6,7 @@ left away is what a load test does not need for every request: building headers,
 
 from __future__ import annotations
 
+import errno
 import time
 
 import gevent
@@ -14,7 +15,7 @@ import gevent.ssl
 from geventhttpclient.response import HTTPParseError, HTTPSocketResponse
 
 from load_tests.outcome import Reply
-from load_tests.phase import CUT, LATE, UNREACHED
+from load_tests.phase import CUT, LATE, NOT_SENT, UNREACHED
 from load_tests.target import Target
 
 CONNECT_SECONDS = 5.0
@@ -54,7 +55,7 @@ class Connections:
             raise Failed(LATE, f"none within {seconds:g} s") from None
         except (OSError, HTTPParseError) as error:
             self._drop(sock)
-            raise Failed(CUT if sock else UNREACHED, str(error) or type(error).__name__) from error
+            raise Failed(_outcome(error, connected=sock is not None), str(error) or type(error).__name__) from error
         except BaseException:
             self._drop(sock)
             raise
@@ -115,3 +116,12 @@ def readable(sock: gevent.socket.socket) -> bool:
     finally:
         sock.settimeout(None)
     return True
+
+
+def _outcome(error: Exception, *, connected: bool) -> str:
+    """Whose fault it is: a service that takes no more connections for a while is late, and not gone."""
+    if connected:
+        return CUT
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
+        return NOT_SENT  # this machine has no more of them
+    return LATE if isinstance(error, TimeoutError) else UNREACHED

@@ -8,9 +8,10 @@ waits for its answer and asks again at once.
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any
 
 import gevent
@@ -22,7 +23,7 @@ from locust.env import Environment
 from load_tests.arrivals import schedule_of
 from load_tests.connections import Connections, Failed
 from load_tests.outcome import Case, judge
-from load_tests.phase import NOT_SENT, OK, REFUSED, REPORT_SECONDS, Phase, Recording
+from load_tests.phase import NOT_SENT, OK, REFUSED, REPORT_SECONDS, UNREACHED, Phase, Recording
 from load_tests.target import Target
 
 
@@ -57,6 +58,7 @@ class Recorder:
         cell.outcomes[outcome] += 1
         if outcome != NOT_SENT:
             cell.lag.add(lag)
+        if outcome not in (NOT_SENT, UNREACHED):
             self.recording.sent.add(context["number"])
         if outcome == OK:
             cell.good.add(seconds)
@@ -91,11 +93,13 @@ class Driver(User):
         self.part, self.parts = message["part"], message["parts"]
         self.phase = self.recorder.phase = Phase(**message["phase"])
         self.random = self._draws(self.phase.seed)
-        cpu, reporter = time.process_time(), gevent.spawn(self._report)
-        self._began = time.perf_counter()
+        self._serials, self._next_due = count(), math.inf
+        self._open_since: dict[int, float] = {}
+        self._cpu, self._began = time.process_time(), time.perf_counter()
+        reporter = gevent.spawn(self._report)
         (self._open if self.phase.mode == "open" else self._closed)()
         reporter.kill()
-        self._send("done", {"recording": self.recorder.flush(), "cpu": time.process_time() - cpu})
+        self._tell("done")
 
     def _open(self) -> None:
         phase, running, ended = self.phase, Group(), False
@@ -103,13 +107,14 @@ class Driver(User):
         for due in schedule_of(phase, self.part, self.parts):
             if due >= phase.seconds and not ended:
                 ended, self.random = True, self._draws(phase.after_seed)
-            number = self._draw()
+            number, self._next_due = self._draw(), due
             # Also where it is late already: the answers that have come must be read.
             gevent.sleep(max(0.0, due - self._elapsed()))
             if len(running) >= most:
                 self._fire(number, NOT_SENT, due, self._elapsed(), f"{phase.outstanding} requests were open already")
             else:
-                running.add(gevent.spawn(self._one, due, number))
+                running.add(gevent.spawn(self._one, due, number, self._opened(due)))
+        self._next_due = math.inf
         gevent.sleep(max(0.0, phase.length - self._elapsed()))
         running.join()
 
@@ -135,10 +140,16 @@ class Driver(User):
     def _client(self, begin: float, end: float) -> None:
         gevent.sleep(begin)
         while (now := self._elapsed()) < end:
-            if not self._one(now, self._draw()):
+            if not self._one(now, self._draw(), self._opened(now)):
                 gevent.sleep(0.05)
 
-    def _one(self, due: float, number: int) -> bool:
+    def _opened(self, due: float) -> int:
+        """The serial number of a request that nothing has become of yet."""
+        serial = next(self._serials)
+        self._open_since[serial] = due
+        return serial
+
+    def _one(self, due: float, number: int, serial: int) -> bool:
         """The request of that number, due so many seconds after the start; False when nobody was reached."""
         assert self.plan is not None
         case = self.plan.cases[number]
@@ -148,6 +159,8 @@ class Driver(User):
         except Failed as error:
             self._fire(number, error.outcome, due, sent, str(error))
             return False
+        finally:
+            del self._open_since[serial]
         came = self._elapsed()
         outcome, text = judge(case, reply)
         self._fire(number, outcome, due, sent, text, came, len(reply.body))
@@ -173,7 +186,13 @@ class Driver(User):
     def _report(self) -> None:
         while True:
             gevent.sleep(REPORT_SECONDS)
-            self._send("recorded", self.recorder.flush())
+            self._tell("recorded")
+
+    def _tell(self, kind: str) -> None:
+        """What has come since the last time, and until when that is complete."""
+        until = min([self._elapsed(), self._next_due, *self._open_since.values()])
+        told = {"until": until, "unanswered": len(self._open_since), "cpu": time.process_time() - self._cpu}
+        self._send(kind, {"recording": self.recorder.flush(), **told})
 
     def _send(self, kind: str, data: dict[str, Any]) -> None:
         assert self.environment.runner is not None

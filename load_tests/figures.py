@@ -218,7 +218,7 @@ def _queues(below: Measured, usual: float) -> dict[int, float]:
     points = below.points()
     medians = [cell.good.quantile(0.5) or 0.0 for _, cell, _ in points]
     longest = {
-        round((second - below.offset) / below.phase.width): max(medians[max(0, number - 1) : number + 2])
+        int((second - below.offset) / below.phase.width + 1e-6): max(medians[max(0, number - 1) : number + 2])
         for number, (second, _, _) in enumerate(points)
     }
     return {number: seconds for number, seconds in longest.items() if seconds > usual}

@@ -16,6 +16,7 @@ from typing import Any
 import gevent
 from locust.env import Environment
 from locust.exception import RPCError
+from zmq import ZMQError
 
 from load_tests.driver import Driver
 from load_tests.errors import GeneratorLost, OptionInvalid, Stopped
@@ -26,18 +27,21 @@ START_SECONDS = 60.0
 MESSAGE_SECONDS = 60.0
 """Beyond the phase and its timeout: for the last message of a process whose core is busy."""
 
-# Ctrl-C is news for this process alone, and not one to be printed by whatever greenlet it meets.
-gevent.get_hub().NOT_ERROR = (*gevent.get_hub().NOT_ERROR, KeyboardInterrupt)
 logging.getLogger("locust").setLevel(logging.CRITICAL)
 
 
 @dataclass
 class Finished:
-    """What a phase gave. cpu: seconds of all processes that send. wall: seconds until the last answer."""
+    """What a phase gave. cpu: seconds of all processes that send. wall: seconds until the last answer.
+
+    until: what was due before that second has become something; of what was due later, `unanswered` were being asked.
+    """
 
     recording: Recording
     cpu: float
     wall: float
+    until: float
+    unanswered: int
 
 
 class Fleet:
@@ -50,7 +54,7 @@ class Fleet:
         self._own: list[subprocess.Popen[bytes]] = []
         try:
             self._runner = self._environment.create_master_runner(*bind)
-        except (SystemExit, OSError, RPCError) as error:
+        except (SystemExit, OSError, RPCError, ZMQError) as error:
             reason = str(error).removeprefix("Socket bind failure: ")
             raise OptionInvalid("--bind", f"{bind[0]}:{bind[1]}", f"cannot listen there: {reason}") from error
         for kind in ("listening", "planned", "recorded", "done"):
@@ -70,26 +74,30 @@ class Fleet:
         for part, client in enumerate(sorted(self._runner.clients.keys())):
             message = {"phase": phase.message(), "part": part, "parts": self._size}
             self._runner.send_message("phase", message, client)
-        patience = phase.seconds + phase.timeout + MESSAGE_SECONDS
+        patience = phase.length + phase.timeout + MESSAGE_SECONDS
         watch = gevent.spawn(self._every_second, meanwhile)
         try:
             self._wait_for("done", "{count} of {size} processes ended their part", patience)
         except KeyboardInterrupt as error:
             raise Stopped(self._finished(began)) from error
         finally:
-            watch.kill()
+            watch.kill(block=False)
         return self._finished(began)
 
     def _finished(self, began: float) -> Finished:
         """What has come until now."""
-        recording, cpu = Recording(), 0.0
-        for kind, _, data in self._inbox:
-            if kind == "recorded":
-                recording.merge(Recording.unpacked(data))
-            elif kind == "done":
+        recording, last = Recording(), dict.fromkeys(self._runner.clients, (0.0, 0.0, 0))
+        for kind, client, data in self._inbox:
+            if kind in ("recorded", "done"):
                 recording.merge(Recording.unpacked(data["recording"]))
-                cpu += data["cpu"]
-        return Finished(recording, cpu, time.perf_counter() - began)
+                last[client] = data["cpu"], data["until"], data["unanswered"]
+        return Finished(
+            recording,
+            cpu=sum(cpu for cpu, _, _ in last.values()),
+            wall=time.perf_counter() - began,
+            until=min((until for _, until, _ in last.values()), default=0.0),
+            unanswered=sum(count for _, _, count in last.values()),
+        )
 
     def close(self) -> None:
         """End the processes, those that were lent too."""
@@ -103,7 +111,8 @@ class Fleet:
 
     def _start(self, count: int) -> None:
         command = [sys.executable, "-m", "load_tests.worker", "--led", f"127.0.0.1:{self._runner.server.port}"]
-        self._own = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
+        for _ in range(count):
+            self._own.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
 
     def _gather(self, plan: dict[str, Any]) -> None:
         # Not locust's own "ready": a worker says that before it has a listener for the plan.

@@ -60,6 +60,8 @@ def read_pictures(environment: Environment, **_: Any) -> None:
     try:
         pictures[:] = [Pictures(Path(options.images), expected, environment.host)]
     except (OSError, ValueError, WrongAnswer) as error:
+        if environment.web_ui is not None:
+            raise  # locust tells it in its log, and its page goes on
         raise SystemExit(f"error: {' '.join(str(error).split())}") from error
 
 

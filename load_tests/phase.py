@@ -155,10 +155,10 @@ class Recording:
         return self.cells.setdefault((point, kind), Cell())
 
     def example(self, outcome: str, text: str) -> None:
-        """Keep the first few."""
-        kept = self.examples.setdefault(outcome, [])
-        if len(kept) < 3 and text not in kept:
-            kept.append(text)
+        """Keep the first few, each on one line."""
+        kept, line = self.examples.setdefault(outcome, []), " ".join(text.split())
+        if line and len(kept) < 3 and line not in kept:
+            kept.append(line)
 
     def merge(self, other: Recording) -> None:
         """Add what another process, or another second, recorded."""

@@ -16,7 +16,7 @@ from load_tests.knee import Knee, find_knee
 from load_tests.memory import Growth, growth, list_files, resident
 from load_tests.options import Options
 from load_tests.outcome import Case
-from load_tests.phase import OVERLOADED, REPORT_SECONDS, Phase
+from load_tests.phase import OVERLOADED, Phase
 from load_tests.stages import Scrape, read
 from load_tests.target import Target
 
@@ -25,6 +25,8 @@ BELOW, ABOVE = 0.8, 2.0
 RECOVERY_SECONDS = 2.0, 10.0
 """At least and at most; in between as long as a step."""
 FINE = 0.25
+HANGING_SECONDS = 3.0
+"""Processes report once a second, and what was just sent has no answer yet: more is told."""
 SHOWN_POINTS = 600
 """Of one phase over time."""
 
@@ -58,12 +60,14 @@ class Session:
     overload: Overload | None = None
     began: float = field(default_factory=time.perf_counter)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    left: list[str] = field(default_factory=list)
-    """Files that the service left in its temporary folder."""
+    left: list[str] | None = None
+    """Files that the service left in its temporary folder; None as long as nobody has looked."""
     lost: bool = False
     """Whether the watched process ended."""
     stopped: bool = False
     """Whether Ctrl-C or SIGTERM came before the end."""
+    hanging: tuple[int, float] | None = None
+    """How many requests had no answer then, and for how many seconds the first of them."""
 
     def run(self) -> None:
         """Everything that was asked for, or what was done of it until Ctrl-C or SIGTERM.
@@ -133,30 +137,25 @@ class Session:
     def _measure(self, phase: Phase) -> Measured:
         before, offset, cpu = self._scrape(), time.perf_counter() - self.began, time.process_time()
         memory: list[tuple[float, float]] = []
-        try:
-            finished = self.sender.run(phase, lambda: self._watch(memory, offset))
-        except Stopped as stopped:
-            # Processes report once a second: what they have counted since, and maybe what is on its way, is lost.
-            finished = stopped.finished
-            if (over := phase.until(finished.wall - 1.25 * REPORT_SECONDS)) is not None:
-                self._keep(over, finished, offset, memory, None, 0.0)
-            raise
-        leader, after = time.process_time() - cpu, self._scrape()
-        counted = after.since(before) if before and after else None
-        return self._keep(phase, finished, offset, memory, counted, leader)
 
-    def _keep(
-        self,
-        phase: Phase,
-        finished: Any,
-        offset: float,
-        memory: list[tuple[float, float]],
-        counted: Scrape | None,
-        leader: float,
-    ) -> Measured:
-        measured = Measured(phase, finished.recording, offset, finished.wall, finished.cpu, leader, counted, memory)
-        self.phases.append(judged(measured, self.options.objective))
-        self.say(line(measured))
+        def keep(over: Phase, finished: Any) -> Measured:
+            leader = time.process_time() - cpu
+            measured = Measured(over, finished.recording, offset, finished.wall, finished.cpu, leader, None, memory)
+            self.phases.append(judged(measured, self.options.objective))
+            self.say(line(measured))
+            return measured
+
+        try:
+            measured = keep(phase, self.sender.run(phase, lambda: self._watch(memory, offset)))
+        except Stopped as stopped:
+            finished = stopped.finished
+            if finished.wall - finished.until > HANGING_SECONDS:
+                self.hanging = finished.unanswered, finished.wall - finished.until
+            if (over := phase.until(finished.until)) is not None:
+                keep(over, finished)
+            raise
+        after = self._scrape()
+        measured.counted = after.since(before) if before and after else None
         return measured
 
     def _scrape(self) -> Scrape | None:
@@ -184,6 +183,8 @@ class Session:
         """Why the run failed; empty when the objective was met."""
         options = self.options
         found = ["stopped before its end"] if self.stopped else []
+        if self.hanging:
+            found.append(f"{self.hanging[0]} requests had no answer yet, the first for {self.hanging[1]:.0f} s")
         if options.loads is None:
             found += self.phases[-1].misses
         elif not self.stopped:
@@ -192,8 +193,10 @@ class Session:
             found.append(
                 f"the service's memory grew by {self.growth.share:.1%} after its first {self.growth.since:.0f} s"
             )
-        if options.pid and options.soak and (self.lost or not self.growth):
+        if self.lost:
             found.append(f"the service's memory could not be followed: process {options.pid} ended")
+        elif options.soak and options.pid and not self.growth:
+            found.append("the soak was too short to judge the service's memory")
         if self.left:
             found.append(f"{len(self.left)} files stayed in {options.temp}")
         return found
@@ -276,7 +279,7 @@ class Session:
             if found is None
             else {"settled": found.settled, "last": found.last, "most": found.most, "growth": found.share}
         )
-        return {"memory_bytes": memory, "files_left": self.left if self.options.temp else None}
+        return {"memory_bytes": memory, "files_left": self.left}
 
 
 def line(measured: Measured) -> str:

@@ -88,7 +88,7 @@ def _soak(soak: dict[str, Any] | None) -> list[str]:
         return []
     memory, left = soak["memory_bytes"], soak["files_left"]
     if memory is None:
-        return ["memory of the service: not known (its /metrics does not tell, and there is no --pid)"]
+        return ["memory of the service: not known (a longer soak is needed, or --pid where its /metrics does not tell)"]
     text = f"memory of the service: {memory['settled'] / 1e6:.0f} MB settled, {memory['last'] / 1e6:.0f} MB at the end"
     return [f"{text} ({memory['growth']:+.1%})", *([] if left is None else [f"files left: {len(left)}"])]
 

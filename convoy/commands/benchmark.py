@@ -38,7 +38,7 @@ def benchmark(
     if max(threads or [1]) > available_cores():
         raise TooManyThreads(max(threads or [1]), available_cores())
     entries = [entry for path in bundles for entry in entries_of(path, data)]
-    if data is not None and not any(entry.n for entry in entries):
+    if data is not None and entries and not any(entry.n for entry in entries):
         err.print(f"{data}: its pictures have no labels: accuracy is left out")
     found = measure(entries, threads=threads, rounds=rounds)
     if json:

@@ -127,6 +127,8 @@ def test_one_slow_point_alone_is_normal(slow: list[tuple[float, float]], expecte
         (before((2.0, 2.25)), 3.0),  # a cluster at another time explains nothing
         (before((2.5, 2.75), seconds=0.12), 3.0),  # a cluster that took much less time does not either
         (before((2.5, 2.75), warmup=4), 0.0),  # the warm-up had these requests too
+        (before((2.5, 2.85), warmup=0.125), 0.0),  # points lie between those of the overload then
+        (before((2.5, 2.85), warmup=0.6), 0.0),
         (before((2.5, 2.75), mode="closed"), 3.0),  # clients that wait for their answer make no cluster
     ],
 )

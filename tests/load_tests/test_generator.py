@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -221,10 +223,10 @@ def test_a_file_that_stays_is_a_fault(pictures: Path, tmp_path: Path) -> None:
     assert summary["faults"] == [f"1 files stayed in {tmp_path / 'temp'}"]
 
 
-COLOURS = ("red", "green", "blue")
+PICTURES = 12
 KNEE_OF_TEN = ("--steps", 10, "--refine", 0, "--knee-check", "--slo", "p95=5s,errors=1%")
 TWO_SECONDS = ("--arrivals", "constant", "--duration", "2s", "--warmup", "0s")
-BEFORE_THE_LOAD, STEP, BELOW, ABOVE = len(COLOURS), 20, 16, 40
+BEFORE_THE_LOAD, STEP, BELOW, ABOVE = PICTURES, 20, 16, 40
 """Requests: each picture once before the load, the step, 80 % of the knee, and twice the knee."""
 
 
@@ -240,9 +242,14 @@ def slow_in(first: int, last: int, seconds: float) -> Behaviour:
 
 @pytest.fixture
 def coloured(tmp_path: Path) -> Path:
-    for colour in COLOURS:
-        plain(colour).save(tmp_path / f"{colour}.png")
+    for number in range(PICTURES):
+        plain("red", seed=number).save(tmp_path / f"{number}.png")
     return tmp_path
+
+
+def differing(some: Sequence[bytes], others: Sequence[bytes]) -> int:
+    """How many of some are not among as many others, in whatever order: on a busy machine they overtake each other."""
+    return (Counter(some) - Counter(others)).total()
 
 
 def test_what_follows_an_overload_was_sent_before_it_as_well(coloured: Path) -> None:
@@ -252,10 +259,8 @@ def test_what_follows_an_overload_was_sent_before_it_as_well(coloured: Path) -> 
         bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
     assert code == 0, text
     assert len(bodies) == BELOW + ABOVE + BELOW
-    before, between, after = (sorted(part) for part in (bodies[:BELOW], bodies[BELOW : 2 * BELOW], bodies[-BELOW:]))
-    assert before == after
-    assert between != before
-    assert len(set(before)) > 2
+    assert differing(bodies[:BELOW], bodies[-BELOW:]) <= 2
+    assert differing(bodies[:BELOW], bodies[BELOW : 2 * BELOW]) > 4
     assert summary["overload"]["normal_again_after_s"] == 0.0
 
 
@@ -266,7 +271,7 @@ def test_that_also_holds_where_some_could_not_be_sent(coloured: Path) -> None:
         _, summary, text = load_test(service.url, coloured, coloured / "out", *options)
         bodies = service.bodies[BEFORE_THE_LOAD + STEP :]
     assert summary["overload"]["at_200_percent"]["errors"]["not sent"] > 10, text
-    assert sorted(bodies[-10:]) == sorted(bodies[BELOW - 10 : BELOW])
+    assert differing(bodies[-10:], bodies[BELOW - 10 : BELOW]) <= 2
 
 
 def test_who_waits_longer_after_an_overload_than_before_it_is_told(coloured: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import threading
 from pathlib import Path
 
 import psutil
@@ -78,6 +80,49 @@ def test_what_a_soak_had_measured_is_kept(pictures: Path, tmp_path: Path) -> Non
     assert phase["ok"] == phase["due"] == pytest.approx(20 * phase["seconds"], abs=2)
     assert phase["good_per_second"] == pytest.approx(20, abs=2)
     assert summary["faults"] == ["stopped before its end"]
+
+
+def test_a_service_that_hangs_is_not_told_as_one_that_answers(pictures: Path, tmp_path: Path) -> None:
+    """From the 61st request of 20 a second on nothing is answered; stopped after the 140th."""
+    released = threading.Event()
+    (tmp_path / "temp").mkdir()
+
+    def hang(path: str, count: int, seconds: float) -> Says:
+        if count == 141:
+            send_to_processes("load_tests", signal.SIGTERM)
+        if count > 61:
+            released.wait(60)
+        return Says()
+
+    options = ("--soak", "60s", "--rate", 20, "--arrivals", "constant", "--warmup", "1s", "--temp", tmp_path / "temp")
+    with fake_service(hang) as service:
+        code, summary, text = load_test(service.url, pictures, tmp_path / "out", *options)
+        released.set()
+    (phase,) = summary["phases"]
+    assert code == 130, text
+    assert phase["seconds"] <= 2.5
+    assert phase["ok"] == phase["due"] > 0
+    stopped, unanswered = summary["faults"]
+    assert stopped == "stopped before its end"
+    assert re.fullmatch(r"[4-9]\d requests had no answer yet, the first for [34567] s", unanswered)
+    assert summary["soak"]["files_left"] is None
+    assert phase["generator"]["cpu_ms_per_request"] > 0.05
+    assert "files left" not in text
+
+
+def test_a_second_signal_does_not_lose_what_was_measured(pictures: Path, tmp_path: Path) -> None:
+    def end(path: str, count: int, seconds: float) -> Says:
+        if count == 100:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+                send_to_processes("load_tests", number)
+        return Says()
+
+    options = ("--soak", "60s", "--rate", 20, "--arrivals", "constant", "--warmup", "1s")
+    with fake_service(end) as service:
+        code, summary, text = load_test(service.url, pictures, tmp_path, *options)
+    assert code == 130, text
+    assert summary["phases"][0]["ok"] > 20
+    assert text.splitlines()[-1] == "stopped"
 
 
 def test_an_earlier_runs_files_are_not_taken_for_this_ones(pictures: Path, tmp_path: Path) -> None:

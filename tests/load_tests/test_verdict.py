@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,17 +21,16 @@ from tests.serving import free_port
 STEPS = ("--steps", "10,20", "--refine", 0, "--duration", "1s", "--warmup", "0s", "--arrivals", "constant")
 
 
-@pytest.mark.parametrize(("length", "kind"), [(None, "no connection"), (10_000, "connection cut")])
+@pytest.mark.parametrize(("gone", "kind"), [(True, "no connection"), (False, "connection cut")])
 def test_a_service_that_goes_or_hangs_up_beyond_the_knee_is_a_fault(
-    length: int | None, kind: str, pictures: Path, tmp_path: Path
+    gone: bool, kind: str, pictures: Path, tmp_path: Path
 ) -> None:
     """The question before the load and the first step are answered, and nothing after."""
 
     def vanish(path: str, number: int, seconds: float) -> Says:
-        if number == 11 and length is None:
+        if number == 11 and gone:
             service.socket.close()
-            return Says(length=10_000)  # this connection must not be used again either
-        return Says() if number <= 11 else Says(length=length)
+        return Says() if number <= 11 else Says(length=10_000)  # nor may any other
 
     with fake_service(vanish) as service:
         code, summary, text = load_test(service.url, pictures, tmp_path, *STEPS, "--slo", "p95=5s,errors=20%")
@@ -40,16 +40,22 @@ def test_a_service_that_goes_or_hangs_up_beyond_the_knee_is_a_fault(
     assert any(fault.startswith(f"{kind}: ") for fault in summary["faults"]), summary["faults"]
 
 
-def test_a_service_that_is_late_or_refuses_beyond_the_knee_is_none(pictures: Path, tmp_path: Path) -> None:
+def test_a_service_that_refuses_or_is_late_beyond_the_knee_is_none(pictures: Path, tmp_path: Path) -> None:
     def full(path: str, number: int, seconds: float) -> Says:
-        return Says() if number <= 11 else Says(429, {"detail": "later"})
+        if number == 31:
+            time.sleep(3)
+        return Says() if number <= 11 else Says(429, {"detail": "later,\nplease"})
 
+    options = ("--slo", "p95=5s", "--timeout", "2s")
     with fake_service(full) as service:
-        code, summary, text = load_test(service.url, pictures, tmp_path, *STEPS, "--slo", "p95=5s")
+        code, summary, text = load_test(service.url, pictures, tmp_path, *STEPS, *options)
     assert (code, summary["faults"]) == (0, []), text
     assert summary["knee"] == {"load": 10, "first_bad": 20}
-    assert summary["errors"] == [{"kind": "refused 429", "count": 20, "examples": ["later"]}]
-    assert "refused 429: 20, for example: later" in text
+    assert summary["errors"] == [
+        {"kind": "refused 429", "count": 19, "examples": ["later, please"]},
+        {"kind": "no answer in time", "count": 1, "examples": ["none within 2 s"]},
+    ]
+    assert "refused 429: 19, for example: later, please" in text
 
 
 def test_the_terminal_says_which_errors_there_were(pictures: Path, tmp_path: Path) -> None:
@@ -112,13 +118,18 @@ def test_the_folder_of_pictures_is_one(folder: str, said: str | None, pictures: 
     assert said is None or text.strip().endswith(said)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "8.8.8.8", "nohost.invalid"])
-def test_an_address_that_cannot_be_listened_on_is_one_line(host: str, pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "reason"), [("127.0.0.1", "in use"), ("8.8.8.8", "assign"), ("nohost.invalid", "No such device")]
+)
+def test_an_address_that_cannot_be_listened_on_is_one_line(
+    host: str, reason: str, pictures: Path, tmp_path: Path
+) -> None:
     with fake_service(lambda *_: Says()) as service, socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"{host}:{taken.getsockname()[1]}"
         code, _, text = load_test(service.url, pictures, tmp_path, "--workers", 1, "--bind", where)
     assert code == 2, text
     assert text.splitlines()[-1].startswith(f"error: --bind {where}: cannot listen there: ")
+    assert reason in text
     assert "Traceback" not in text
 
 
