@@ -126,10 +126,11 @@ def hosts(pip_config: Path | None) -> set[str]:
     texts = [value for section in parser.sections() for value in parser[section].values()]
     texts += [os.environ.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")]
     found = {host.rpartition("@")[2] for text in texts for host in re.findall(r"https?://([^/\s]+)", text)}
-    # pip's own default is in many packages' descriptions.
-    from pip._internal.models.index import PyPI
-
-    return found - {PyPI.netloc}
+    # pip's own default is in many packages' descriptions. In a process of its own: whoever has imported pip can import
+    # setuptools no more.
+    ask = "from pip._internal.models.index import PyPI; print(PyPI.netloc)"
+    own = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+    return found - {own}
 
 
 def faults(image: ImageArchive, indexes: set[str], *, gpu: bool) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def test_an_indexs_address_is_a_fault(tmp_path: Path, monkeypatch: pytest.Monkey
     config.write_text("[global]\nindex-url = https://packages.example.com/simple\ncert = /run/secrets/ca.crt\n")
     indexes = hosts(config)
     assert indexes == {"pip.example.com", "packages.example.com"}
+    assert "pip" not in sys.modules
     told = layer({"app/packages/x.dist-info/direct_url.json": b'{"url": "https://packages.example.com/x.whl"}'})
     assert faults(image_of(tmp_path, layer(OWN)), indexes, gpu=False) == []
     assert "direct_url.json" in faults(image_of(tmp_path, told), indexes, gpu=False)[0]
