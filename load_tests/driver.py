@@ -23,8 +23,11 @@ from locust.env import Environment
 from load_tests.arrivals import schedule_of
 from load_tests.connections import Connections, Failed
 from load_tests.outcome import Case, judge
-from load_tests.phase import NOT_SENT, OK, REFUSED, REPORT_SECONDS, UNREACHED, Phase, Recording
+from load_tests.phase import NOT_SENT, OK, REFUSED, UNREACHED, Phase, Recording
 from load_tests.target import Target
+
+REPORT_SECONDS = 1.0
+"""Between two messages with what was counted."""
 
 
 class Plan:

@@ -16,9 +16,6 @@ UNREACHED, CUT, LATE = "no connection", "connection cut", "no answer in time"
 OVERLOADED = (REFUSED, NOT_SENT, LATE)
 """What a sound service that is asked too much may do to a request."""
 
-REPORT_SECONDS = 1.0
-"""Between two messages of a process that sends, with what it has counted."""
-
 Mode = Literal["open", "closed"]
 Arrivals = Literal["poisson", "constant"]
 

@@ -149,7 +149,7 @@ class Session:
             measured = keep(phase, self.sender.run(phase, lambda: self._watch(memory, offset)))
         except Stopped as stopped:
             finished = stopped.finished
-            if finished.wall - finished.until > HANGING_SECONDS:
+            if finished.unanswered and finished.wall - finished.until > HANGING_SECONDS:
                 self.hanging = finished.unanswered, finished.wall - finished.until
             if (over := phase.until(finished.until)) is not None:
                 keep(over, finished)
