@@ -78,6 +78,16 @@ def picture_loader(pictures: Pictures, augment: Augment, batch_size: int, order:
     )
 
 
+def start_processes(loader: Batches) -> None:
+    """Start the loader's processes now instead of with its first epoch.
+
+    Before the processes of a training have found each other, that is: from then on gloo has threads in each, and who
+    is forked from those may wait for ever for a lock that one of them held. What they read ahead is read again.
+    """
+    if loader.num_workers:
+        iter(loader)
+
+
 class FeatureDataset(Dataset[tuple[Tensor, Tensor]]):
     """float32 [F] in place of each picture; a whole batch is taken from the array at once."""
 

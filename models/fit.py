@@ -25,7 +25,7 @@ from bundle.manifest import Preprocess
 from models.augment import Augment
 from models.callbacks import BEST, LAST, Best, Diary, Last, Tell, averaging
 from models.data import TrainingData
-from models.datasets import Batches, feature_loader, picture_loader
+from models.datasets import Batches, feature_loader, picture_loader, start_processes
 from models.errors import BatchNotDivisible, HardwareMissing, Interrupted, PictureLost
 from models.features import features_of
 from models.lasting import LastingCheckpointIO
@@ -114,6 +114,10 @@ def fit(task: Task, folder: Path, out: Path, conditions: Conditions, *, resume: 
     if resume:
         # Lightning lets a loader's processes read ahead before it says which epoch it is.
         training.sampler.set_epoch(epochs_of(folder / LAST))  # type: ignore[attr-defined]
+    if trainer.world_size > 1 and not torch.cuda.is_available():
+        # With a GPU a loader has a thread of its own as soon as it has processes, so the other one's come after it.
+        start_processes(training)
+        start_processes(validation)
     try:
         trainer.fit(
             task.learner(),

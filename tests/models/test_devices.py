@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import lightning
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from bundle.folder import open_checkpoint
+from models.augment import Augment
+from models.data import read_training_data
+from models.datasets import picture_loader, start_processes
 from models.errors import BatchNotDivisible, HardwareMissing
 from models.fit import Conditions
 from models.history import read_history
+from models.order import Place, TrainingOrder
 from models.recipe import Recipe, resolve_recipe
-from models.registry import build
+from models.registry import build, find
 from models.train import train
 from models.unfinished import unfinished
 
@@ -28,10 +38,25 @@ def in_processes(recipe: Recipe, out: Path, processes: int, *more: str) -> subpr
     file = out.with_suffix(".yaml")
     file.write_text(recipe.to_yaml())
     command = [sys.executable, "-m", "convoy.main", "train", "--recipe", str(file), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "--devices", str(processes), *more], capture_output=True, text=True, timeout=240, env=environment
-    )
+    return answered([*command, "--devices", str(processes), *more])
+
+
+def answered(command: list[str], seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    """The command's end; if it does not come, every process that it started says where it is, and is ended."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            for one in (*psutil.Process(process.pid).children(recursive=True), process):
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(signal.SIGABRT)  # one after the other: they write to the same pipe
+                    one.wait(timeout=60)
+            stdout, stderr = process.communicate(timeout=60)
+            pytest.fail(f"no end after {seconds:.0f} s:\n{stdout}{stderr}")
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def same(one: Path, other: Path) -> None:
@@ -81,6 +106,39 @@ def test_two_processes_thaw_together(colours: Path, tmp_path: Path) -> None:
     same(tmp_path / "one", tmp_path / "two")
 
 
+class Met(Exception):
+    """Where the processes of a training would find each other."""
+
+
+@pytest.mark.parametrize(("processes", "early"), [(1, 0), (2, 2)])
+def test_loaders_of_several_start_before_these_have_threads(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, early: int
+) -> None:
+    def meet(*_: Any, **__: Any) -> None:
+        raise Met(len(multiprocessing.active_children()) - before)
+
+    monkeypatch.setattr(lightning.Trainer, "fit", meet)
+    monkeypatch.setattr("models.datasets.available_cores", lambda: 2)
+    before = len(multiprocessing.active_children())
+    recipe = resolve_recipe("lenet5", colours, epochs=1, batch_size=8)
+    with pytest.raises(Met) as met:
+        train(recipe, tmp_path / "run", conditions=Conditions(devices=processes))
+    assert met.value.args == (early,)
+
+
+def test_an_early_start_changes_no_batch(colours: Path) -> None:
+    data = read_training_data(colours, validation_share=0.2, seed=0).train
+    augment = Augment("light", find("lenet5").preprocess)
+    early, late = (picture_loader(data, augment, 8, TrainingOrder(36, 8, 7, Place(), None), seed=7) for _ in range(2))
+    start_processes(early)
+    for epoch in (1, 2):
+        early.sampler.set_epoch(epoch)
+        late.sampler.set_epoch(epoch)
+        for one, other in zip(early, late, strict=True):
+            assert torch.equal(one[0], other[0])
+            assert torch.equal(one[1], other[1])
+
+
 def test_what_cannot_be_shared(colours: Path, tmp_path: Path) -> None:
     recipe = resolve_recipe("lenet5", colours, epochs=1, batch_size=9)
     with pytest.raises(BatchNotDivisible, match="batch_size 9 cannot be shared by 2 devices: give a multiple of 2"):
@@ -105,6 +163,6 @@ def test_torchrun_starts_the_processes_of_each_machine(colours: Path, tmp_path: 
     assert in_processes(recipe, tmp_path / "one", 1).returncode == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "convoy.main", "train", "--recipe", str(tmp_path / "one.yaml"), "--devices", "2"]
-    result = subprocess.run([*command, "--out", str(tmp_path / "two")], capture_output=True, text=True, timeout=240)
+    result = answered([*command, "--out", str(tmp_path / "two")])
     assert result.returncode == 0, result.stderr
     same(tmp_path / "one", tmp_path / "two")
