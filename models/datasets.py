@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,10 @@ from models.augment import Augment
 from models.data import Pictures
 from models.errors import PictureLost
 from models.order import Draw, EvaluationOrder, TrainingOrder, seed_of
+
+# A loader's process is a fork. If it collected what was garbage before, it would wait for ever for threads that only
+# the process has that it was forked from: those of an onnxruntime session, for one.
+os.register_at_fork(after_in_child=gc.freeze)
 
 UNCOUNTED = -1
 """The label of a picture that only fills up a batch."""

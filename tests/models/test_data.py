@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -7,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from bundle.preprocess import Pixels
 from models.augment import Augment
 from models.data import (
     map_in_order,
@@ -316,3 +320,31 @@ def test_every_kind_reaches_a_loaders_processes(colours: Path, tmp_path: Path, k
     )
     assert loader.num_workers > 0
     assert [int(label) for _, batch in loader for label in batch] == [sample.label for sample in data.train.samples]
+
+
+def test_a_loaders_processes_leave_what_was_garbage_before(colours: Path) -> None:
+    ended = multiprocessing.get_context("fork").Value("i", 0)
+
+    class Endless:
+        def __init__(self) -> None:
+            self.myself = self
+
+        def __del__(self) -> None:
+            ended.value += 1
+
+    def collecting(image: Image.Image) -> Pixels:
+        gc.collect()
+        return Augment("none", SPEC)(image)
+
+    data = read(colours).train
+    gc.collect()
+    gc.disable()
+    try:
+        Endless()
+        order = EvaluationOrder(len(data.samples), Place())
+        assert sum(len(labels) for _, labels in picture_loader(data, collecting, 8, order, seed=0)) == 36  # type: ignore[arg-type]
+        assert ended.value == 0
+    finally:
+        gc.enable()
+    gc.collect()
+    assert ended.value == 1
