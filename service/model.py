@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.folder import Folder, open_bundle
+from bundle.errors import GoldenMismatch
+from bundle.folder import open_bundle
 from bundle.golden import check_golden
 from bundle.image import decode
-from bundle.manifest import Artefact, BundleManifest, Preprocess
+from bundle.manifest import Preprocess
 from bundle.preprocess import preprocess
 from service import runtime
 from service.batcher import Batcher
 from service.catalogue import Address
-from service.curve import Plan, Point, throughput
+from service.choice import Loaded, by_speed
+from service.curve import Plan, Point
 from service.drift import Drift
 from service.errors import VersionDiffers
 from service.job import Job
@@ -32,13 +35,14 @@ from service.planning import abreast, in_company, on_cpu, planned, working_off
 from service.settings import Settings
 from service.shadow import Shadow
 
+logger = logging.getLogger("convoy.service")
+
 Done = Callable[["ServedModel", Job], None]
 """Called once for every job, from any thread, when nothing will be done for it any more."""
 
 Alone = Callable[[], bool]
 """Whether no other picture is there than the one that is worked on. From any thread."""
 
-CHOICE_SECONDS = 0.1
 COMPANY_SHARE = 0.25
 """Of CONVOY_MAX_WAIT: who sets it to some milliseconds wants prompt answers, and those of one call come together."""
 LEARNED = 3
@@ -61,12 +65,7 @@ class ServedModel:
         if address.version not in (None, manifest.version):
             raise VersionDiffers(address.path, str(address.version), manifest.version)
         self.settings, self.metrics, self._done, self._alone = settings, metrics, done, alone
-        self.artefact, self.runtime = _choose(self.bundle, settings)
-        self.plan, self.curve = self._plan()
-        if self.plan.threads != 1:
-            self.runtime = self._with_threads(self.plan.threads)
-        self.golden_difference = self._golden()
-        self.wide = self._spread()
+        self._settle(by_speed(self.bundle, settings))
         self.drift = self._drift()
         self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0, settings.threads)
@@ -74,6 +73,24 @@ class ServedModel:
         self._lone = Lone(self.wide.run, self.runtime.run) if self.wide else None
         run_alone = self._lone.run if self._lone else None
         self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain, run_alone)
+
+    def _settle(self, ranked: list[Loaded]) -> None:
+        """Serve the first that gives its golden answers here. Raises: GoldenMismatch, that of the last.
+
+        Another one is tried where the service may choose: sums of 8-bit products overflow on processors without VNNI.
+        """
+        (self.artefact, self.runtime), *others = ranked
+        self.plan, self.curve = self._plan()
+        if self.plan.threads != 1:
+            self.runtime = self._with_threads(self.plan.threads)
+        try:
+            self.golden_difference = self._golden()
+            self.wide = self._spread()
+        except GoldenMismatch as error:
+            if not others:
+                raise
+            logger.warning("%s is served in place of %s: %s", others[0][0].target, self.artefact.target, error)
+            self._settle(others)
 
     def _learn(self) -> None:
         """A first idea of the pace, so that the first burst is already admitted by time."""
@@ -264,17 +281,3 @@ class ServedModel:
             "explains": self.artefact.class_map is not None,
             **self.runtime.describe(),
         }
-
-
-def _choose(bundle: Folder[BundleManifest], settings: Settings) -> tuple[Artefact, runtime.Runtime]:
-    """The wanted artefact, or the fastest here of those that passed their gates, timed on every core."""
-    found = runtime.candidates(bundle.manifest, settings.artefact, settings.runtime_options)
-    loaded = [(artefact, runtime.load_runtime(bundle, artefact, 1, settings.runtime_options)) for artefact in found]
-    if len(loaded) == 1:
-        return loaded[0]
-    crop = bundle.manifest.preprocess.crop
-    speed = partial(throughput, shape=(crop, crop, 3), batch=1, lanes=settings.cores, seconds=CHOICE_SECONDS)
-    for _, candidate in loaded:
-        speed(candidate)
-    # Two rounds, one after the other: a busy moment must not decide.
-    return max(loaded, key=lambda pair: max(speed(pair[1]), speed(pair[1])))

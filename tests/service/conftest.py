@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
+from bundle.folder import open_bundle, record_file, write_manifest
 from service.engine import Engine
 from service.front import Front
 from service.metrics import Metrics
@@ -101,3 +103,14 @@ def tiny_service(tiny_settings: Settings) -> Iterator[Served]:
     with served(engine) as running:
         yield running
     engine.stop()
+
+
+@pytest.fixture(scope="module")
+def twins(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with its artefact twice: as onnx and as twin."""
+    root = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("twins") / "tiny"))
+    manifest = open_bundle(root).manifest
+    shutil.copyfile(root / "model.onnx", root / "twin.onnx")
+    twin = manifest.artefacts[0].model_copy(update={**record_file(root, "twin.onnx").model_dump(), "target": "twin"})
+    write_manifest(root, manifest.model_copy(update={"artefacts": (*manifest.artefacts, twin)}))
+    return root

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle.folder import open_bundle, record_file, write_manifest
 from service import runtime
 from service.errors import NotReady
 from service.settings import Settings
@@ -17,17 +15,6 @@ from tests.service.conftest import Served, new_engine, served
 from tests.service.devices import Recorded
 
 RED = encode(plain("red"))
-
-
-@pytest.fixture(scope="module")
-def twins(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bundle with its artefact twice: as onnx and as twin."""
-    root = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("twins") / "tiny"))
-    manifest = open_bundle(root).manifest
-    shutil.copyfile(root / "model.onnx", root / "twin.onnx")
-    twin = manifest.artefacts[0].model_copy(update={**record_file(root, "twin.onnx").model_dump(), "target": "twin"})
-    write_manifest(root, manifest.model_copy(update={"artefacts": (*manifest.artefacts, twin)}))
-    return root
 
 
 def count(service: Served, result: str) -> float:
@@ -100,24 +87,3 @@ def test_another_bundle_may_be_the_shadow_and_a_wrong_one_is_refused(tiny_bundle
         broken.start(Settings(models=tiny_bundle, batching="off", shadow=shadow)).join()
         with pytest.raises(NotReady, match=message):
             broken.ready()
-
-
-def test_the_fastest_artefact_is_chosen(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.service.devices import Device
-
-    speeds = {"onnx": Device(0.01, 0), "twin": Device(0.001, 0)}
-    monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: speeds[artefact.target])
-    for expected in ("twin", "onnx"):
-        engine = new_engine()
-        engine.start(Settings(models=twins, batching="off")).join()
-        assert engine.ready().find(None).artefact.target == expected
-        engine.stop()
-        speeds = {"onnx": Device(0.001, 0), "twin": Device(0.01, 0)}
-
-
-def test_int8_needs_a_measured_accuracy_to_be_chosen_by_itself(twins: Path) -> None:
-    manifest = open_bundle(twins).manifest
-    small = manifest.artefacts[1].model_copy(update={"precision": "int8"})
-    both = manifest.model_copy(update={"artefacts": (manifest.artefacts[0], small)})
-    assert [artefact.target for artefact in runtime.candidates(both, "auto")] == ["onnx"]
-    assert [artefact.target for artefact in runtime.candidates(both, "twin")] == ["twin"]
