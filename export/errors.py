@@ -143,13 +143,15 @@ class NoCalibration(ConvoyError):
 
 
 class NotQuantizable(GateFailed):
-    """Every rung was tried."""
+    """Every rung was tried. elsewhere: where to export instead, if this machine is a reason."""
 
-    def __init__(self, target: str, architecture: str, rungs: Sequence[Rung], better: Sequence[str]) -> None:
+    def __init__(
+        self, target: str, architecture: str, rungs: Sequence[Rung], better: Sequence[str], elsewhere: str = ""
+    ) -> None:
         tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in rungs)
         super().__init__(
-            f"{target}: {architecture} does not keep its answers as int8 ({tried}): export fp32 or fp16, or train "
-            f"one that does: {', '.join(better)}"
+            f"{target}: {architecture} does not keep its answers as int8 ({tried}): export fp32 or fp16"
+            f"{elsewhere and f', or {elsewhere}'}, or train one that does: {', '.join(better)}"
         )
         self.rungs = tuple(rungs)
 

@@ -68,11 +68,15 @@ def _skip(error: RungSkipped, _: Path) -> Operators:
 
 @dataclass
 class Ladder:
-    """Judges attempts at an int8 target beside the fp32 file of the same runtime."""
+    """Judges attempts at an int8 target beside the fp32 file of the same runtime.
+
+    elsewhere: where to export what is refused here, if this machine is a reason.
+    """
 
     job: Job
     target: Target
     fp32: str
+    elsewhere: str = ""
 
     def climb(self, attempts: Iterable[Attempt], path: Path) -> Written:
         """Leave the first file that passes at `path`. Raises: NotQuantizable with every rung."""
@@ -96,7 +100,7 @@ class Ladder:
     def _refusal(self, rungs: list[Rung]) -> NotQuantizable:
         architecture = self.job.checkpoint.manifest.architecture.name
         better = [name for name in KEEP_AS_INT8 if name != architecture]
-        return NotQuantizable(self.target.name, architecture, rungs, better)
+        return NotQuantizable(self.target.name, architecture, rungs, better, self.elsewhere)
 
     def _figures(self, path: Path, operators: Operators, speed_up: float) -> dict[str, Any]:
         """What is measured of the file itself."""

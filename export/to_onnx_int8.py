@@ -15,7 +15,14 @@ from export.ladder import FINE_TUNED, Attempt, Ladder, Operators, after_tuning
 from export.map_proof import with_map
 from export.onnx_map import drop_map, take_map
 from export.onnx_metadata import add_metadata
-from export.onnx_quantizer import LARGEST_WEIGHT, PICTURES, Calibrator, OnnxQuantizer, count_operators
+from export.onnx_quantizer import (
+    LARGEST_WEIGHT,
+    PICTURES,
+    Calibrator,
+    OnnxQuantizer,
+    count_operators,
+    has_integer_dot_product,
+)
 from export.onnx_rows import spread_normalisation
 from export.onnx_stem import square_stem
 from export.targets import TARGETS
@@ -23,6 +30,8 @@ from export.to_onnx import write_onnx
 
 EXCLUDED = (0.05, 0.15, 0.30)
 """Shares of the tensors whose surroundings stay in float, the noisiest first."""
+
+ON_VNNI = "on a processor with VNNI (on this one weights have 7 bits)"
 
 _MOVING = "moving averages of min and max"
 
@@ -36,7 +45,8 @@ def write(job: Job, path: Path) -> Written:
         onnx.save_model(model, source)
         quantizer = OnnxQuantizer(source, job.calibration.tensors, Path(scratch))
         target = TARGETS["onnx-int8"]
-        written = Ladder(job, target, "onnx").climb(_attempts(job, quantizer, Path(scratch)), path)
+        elsewhere = "" if has_integer_dot_product() else ON_VNNI
+        written = Ladder(job, target, "onnx", elsewhere).climb(_attempts(job, quantizer, Path(scratch)), path)
     return with_map(job, target, written, part)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_the_ladder_goes_on_and_ends_with_a_reason(run: Path, tmp_path: Path, mo
     assert [name.startswith("fine-tuned for int8, ") for name in names] == [False] * 7 + [True] * 2
     assert all(rung.top1 is not None and rung.top1 < 0.9 for rung in caught.value.rungs)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("vnni", "told"), [(True, "fp16, or train"), (False, "fp16, or on a processor with VNNI (on")])
+def test_a_refusal_tells_of_the_processor_where_it_is_a_reason(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vnni: bool, told: str
+) -> None:
+    monkeypatch.setattr("export.to_onnx_int8.has_integer_dot_product", lambda: vnni)
+    monkeypatch.setattr("export.to_onnx_int8._attempts", lambda *_: iter(()))
+    with pytest.raises(NotQuantizable, match=re.escape(told)):
+        write_bundle(run, ["onnx-int8"], tmp_path / "bundle")
 
 
 def test_a_rung_that_fails_is_followed_by_the_next(run: Path, tmp_path: Path, monkeypatch) -> None:
