@@ -19,7 +19,7 @@ from export.errors import NotQuantizable, RungSkipped
 from export.evaluation import evaluation_set
 from export.fake_quantization import ActivationRounding, WeightRounding, set_rounding, with_rounding
 from export.fine_tuning import Budget, fine_tune
-from export.onnx_quantizer import OnnxQuantizer
+from export.onnx_quantizer import LARGEST_WEIGHT, OnnxQuantizer
 from models.checkpoint import load_checkpoint
 from models.pull import pull
 from models.validated import evaluation_pictures
@@ -36,7 +36,7 @@ def coarsely(self: OnnxQuantizer, path: Path, calibrator: str = "minmax", **opti
     model = onnx.load(path)
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1:
-            values = np.round(numpy_helper.to_array(tensor) / 127 * COARSE) * 127 / COARSE
+            values = np.round(numpy_helper.to_array(tensor) / LARGEST_WEIGHT * COARSE) * LARGEST_WEIGHT / COARSE
             tensor.CopyFrom(numpy_helper.from_array(values.astype(np.int8), tensor.name))
     onnx.save(model, path)
 
