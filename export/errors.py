@@ -143,7 +143,7 @@ class NoCalibration(ConvoyError):
 
 
 class NotQuantizable(GateFailed):
-    """Every rung was tried. elsewhere: where to export instead, if this machine is a reason."""
+    """Every rung was tried. elsewhere: where more might pass than on this machine."""
 
     def __init__(
         self, target: str, architecture: str, rungs: Sequence[Rung], better: Sequence[str], elsewhere: str = ""

@@ -70,7 +70,7 @@ def _skip(error: RungSkipped, _: Path) -> Operators:
 class Ladder:
     """Judges attempts at an int8 target beside the fp32 file of the same runtime.
 
-    elsewhere: where to export what is refused here, if this machine is a reason.
+    elsewhere: where more might pass than on this machine; a refusal says it.
     """
 
     job: Job

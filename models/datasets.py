@@ -22,8 +22,8 @@ from models.errors import PictureLost
 from models.order import Draw, EvaluationOrder, TrainingOrder, seed_of
 
 # A loader's process is a fork. If it collected what was garbage before, it would wait for ever for threads that only
-# the process has that it was forked from: those of an onnxruntime session, for one.
-os.register_at_fork(after_in_child=gc.freeze)
+# the process has that it was forked from: those of an onnxruntime session, for one. This holds for every fork.
+os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
 
 UNCOUNTED = -1
 """The label of a picture that only fills up a batch."""
@@ -88,7 +88,8 @@ def start_processes(loader: Batches) -> None:
     """Start the loader's processes now instead of with its first epoch.
 
     Before the processes of a training have found each other, that is: from then on gloo has threads in each, and who
-    is forked from those may wait for ever for a lock that one of them held. What they read ahead is read again.
+    is forked from those may wait for ever for a lock that one of them held; a loader's own threads, which feed queues,
+    hold none that matters. What they read ahead is read again.
     """
     if loader.num_workers:
         iter(loader)

@@ -115,7 +115,7 @@ def fit(task: Task, folder: Path, out: Path, conditions: Conditions, *, resume: 
         # Lightning lets a loader's processes read ahead before it says which epoch it is.
         training.sampler.set_epoch(epochs_of(folder / LAST))  # type: ignore[attr-defined]
     if trainer.world_size > 1 and not torch.cuda.is_available():
-        # With a GPU a loader has a thread of its own as soon as it has processes, so the other one's come after it.
+        # With a GPU the thread that pins memory, which comes with a loader's processes, would be worse for the other's.
         start_processes(training)
         start_processes(validation)
     try:

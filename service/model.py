@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.errors import GoldenMismatch
 from bundle.folder import open_bundle
 from bundle.golden import check_golden
 from bundle.image import decode
@@ -23,7 +21,7 @@ from bundle.preprocess import preprocess
 from service import runtime
 from service.batcher import Batcher
 from service.catalogue import Address
-from service.choice import Loaded, by_speed
+from service.choice import choose
 from service.curve import Plan, Point
 from service.drift import Drift
 from service.errors import VersionDiffers
@@ -34,8 +32,6 @@ from service.pace import Pace
 from service.planning import abreast, in_company, on_cpu, planned, working_off
 from service.settings import Settings
 from service.shadow import Shadow
-
-logger = logging.getLogger("convoy.service")
 
 Done = Callable[["ServedModel", Job], None]
 """Called once for every job, from any thread, when nothing will be done for it any more."""
@@ -65,7 +61,12 @@ class ServedModel:
         if address.version not in (None, manifest.version):
             raise VersionDiffers(address.path, str(address.version), manifest.version)
         self.settings, self.metrics, self._done, self._alone = settings, metrics, done, alone
-        self._settle(by_speed(self.bundle, settings))
+        self.artefact, self.runtime = choose(self.bundle, settings)
+        self.plan, self.curve = self._plan()
+        if self.plan.threads != 1:
+            self.runtime = self._with_threads(self.plan.threads)
+        self.golden_difference = self._golden()
+        self.wide = self._spread()
         self.drift = self._drift()
         self.shadow: Shadow | None = None
         self.pace = Pace(self.plan.lanes if self.plan.cap > 1 else 0, settings.threads)
@@ -73,24 +74,6 @@ class ServedModel:
         self._lone = Lone(self.wide.run, self.runtime.run) if self.wide else None
         run_alone = self._lone.run if self._lone else None
         self._batcher = Batcher(self.runtime.run, self.plan, self._ended, self._ran, self._explain, run_alone)
-
-    def _settle(self, ranked: list[Loaded]) -> None:
-        """Serve the first that gives its golden answers here. Raises: GoldenMismatch, that of the last.
-
-        Another one is tried where the service may choose: sums of 8-bit products overflow on processors without VNNI.
-        """
-        (self.artefact, self.runtime), *others = ranked
-        self.plan, self.curve = self._plan()
-        if self.plan.threads != 1:
-            self.runtime = self._with_threads(self.plan.threads)
-        try:
-            self.golden_difference = self._golden()
-            self.wide = self._spread()
-        except GoldenMismatch as error:
-            if not others:
-                raise
-            logger.warning("%s is served in place of %s: %s", others[0][0].target, self.artefact.target, error)
-            self._settle(others)
 
     def _learn(self) -> None:
         """A first idea of the pace, so that the first burst is already admitted by time."""

@@ -65,7 +65,8 @@ class Settings(Record):
     """Every setting; the environment variable of `max_pixels` is `CONVOY_MAX_PIXELS`.
 
     models: a bundle folder, or a folder of NAME/VERSION/ bundles. artefact: which target to serve; `auto` is the
-    fastest that passed its gates. provider: where onnxruntime computes, `auto`, `cpu`, `cuda` or `tensorrt`.
+    fastest that passed its gates and gives its golden answers here. provider: where onnxruntime computes, `auto`,
+    `cpu`, `cuda` or `tensorrt`.
     torchscript: whether TorchScript files may be loaded; their loader runs code.
     threads: pictures worked on at the same time; by default `default_threads()`.
     lone_threads: of the call for a picture that is alone; by default `cores`.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,19 +45,30 @@ def in_processes(recipe: Recipe, out: Path, processes: int, *more: str) -> subpr
 def answered(command: list[str], seconds: float = 240) -> subprocess.CompletedProcess[str]:
     """The command's end; if it does not come, every process that it started says where it is, and is ended."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
         try:
-            stdout, stderr = process.communicate(timeout=seconds)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
-            for one in (*psutil.Process(process.pid).children(recursive=True), process):
-                with suppress(psutil.NoSuchProcess):
-                    one.send_signal(signal.SIGABRT)  # one after the other: they write to the same pipe
-                    one.wait(timeout=60)
-            stdout, stderr = process.communicate(timeout=60)
-            pytest.fail(f"no end after {seconds:.0f} s:\n{stdout}{stderr}")
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+            _tell_and_end(process)
+            stderr.seek(0)
+            pytest.fail(f"no end after {seconds:.0f} s:\n{stderr.read()}")
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(command, process.returncode, stdout.read(), stderr.read())
+
+
+def _tell_and_end(process: subprocess.Popen[bytes]) -> None:
+    # Parents first: one whose child ends, or has ended, says that instead of where it is.
+    found = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in found:
+        with suppress(psutil.Error):
+            one.send_signal(signal.SIGABRT)
+            one.wait(2)  # or two dumps are one
+    for one in found:
+        with suppress(psutil.Error):
+            one.kill()
+    process.wait()
 
 
 def same(one: Path, other: Path) -> None:
@@ -111,15 +123,15 @@ class Met(Exception):
 
 
 @pytest.mark.parametrize(("processes", "early"), [(1, 0), (2, 2)])
-def test_loaders_of_several_start_before_these_have_threads(
+def test_loaders_of_several_start_before_these_meet(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, early: int
 ) -> None:
     def meet(*_: Any, **__: Any) -> None:
-        raise Met(len(multiprocessing.active_children()) - before)
+        raise Met(len({child.pid for child in multiprocessing.active_children()} - before))
 
     monkeypatch.setattr(lightning.Trainer, "fit", meet)
     monkeypatch.setattr("models.datasets.available_cores", lambda: 2)
-    before = len(multiprocessing.active_children())
+    before = {child.pid for child in multiprocessing.active_children()}
     recipe = resolve_recipe("lenet5", colours, epochs=1, batch_size=8)
     with pytest.raises(Met) as met:
         train(recipe, tmp_path / "run", conditions=Conditions(devices=processes))

@@ -58,7 +58,7 @@ def test_one_that_does_not_give_its_golden_answers_here_gives_way_to_the_next(
     assert engine.ready().find(None).artefact.target == "onnx"
     engine.stop()
     (told,) = [record.getMessage() for record in caplog.records if record.name == "convoy.service"]
-    assert told.startswith("onnx is served in place of twin: ")
+    assert told.startswith("twin is left out on this machine: ")
     assert "a golden answer was not reproduced: twin differs by" in told
 
 
@@ -68,4 +68,14 @@ def test_one_that_was_asked_for_gives_way_to_none(twins: Path, monkeypatch: pyte
     engine = new_engine()
     engine.start(Settings(models=twins, artefact="twin", batching="off")).join()
     with pytest.raises(NotReady, match="twin differs by"):
+        engine.ready()
+
+
+def test_where_none_gives_its_golden_answers_none_serves(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = {"onnx": Overflowing(), "twin": Overflowing()}
+    monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: devices[artefact.target])
+    monkeypatch.setattr("service.choice.throughput", lambda device, **_: float(device is devices["twin"]))
+    engine = new_engine()
+    engine.start(Settings(models=twins, batching="off")).join()
+    with pytest.raises(NotReady, match="onnx differs by"):
         engine.ready()
