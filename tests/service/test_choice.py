@@ -17,7 +17,7 @@ from tests.service.conftest import new_engine
 from tests.service.devices import Device
 
 
-class Overflowing(Device):
+class Saturating(Device):
     """The fastest, and wrong on this machine."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def test_int8_needs_a_measured_accuracy_to_be_chosen_by_itself(twins: Path) -> N
 def test_one_that_does_not_give_its_golden_answers_here_gives_way_to_the_next(
     twins: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    devices = {"onnx": Device(0.001, 0), "twin": Overflowing()}
+    devices = {"onnx": Device(0.001, 0), "twin": Saturating()}
     monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: devices[artefact.target])
     monkeypatch.setattr("service.choice.throughput", lambda device, **_: float(device is devices["twin"]))
     engine = new_engine()
@@ -63,7 +63,7 @@ def test_one_that_does_not_give_its_golden_answers_here_gives_way_to_the_next(
 
 
 def test_one_that_was_asked_for_gives_way_to_none(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = {"onnx": Device(0.001, 0), "twin": Overflowing()}
+    devices = {"onnx": Device(0.001, 0), "twin": Saturating()}
     monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: devices[artefact.target])
     engine = new_engine()
     engine.start(Settings(models=twins, artefact="twin", batching="off")).join()
@@ -72,7 +72,7 @@ def test_one_that_was_asked_for_gives_way_to_none(twins: Path, monkeypatch: pyte
 
 
 def test_where_none_gives_its_golden_answers_none_serves(twins: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = {"onnx": Overflowing(), "twin": Overflowing()}
+    devices = {"onnx": Saturating(), "twin": Saturating()}
     monkeypatch.setitem(runtime.LOADERS, ".onnx", lambda _, artefact, *__: devices[artefact.target])
     monkeypatch.setattr("service.choice.throughput", lambda device, **_: float(device is devices["twin"]))
     engine = new_engine()
